@@ -1,0 +1,78 @@
+"""What drmviz raises on purpose: each error names the thing, the reason and the remedy, and carries an exit code."""
+
+from __future__ import annotations
+
+
+class DRMVizError(Exception):
+    """Base of every error that is raised on purpose; the command line prints it as one line."""
+
+    exit_code = 1
+
+
+class InvalidValueError(DRMVizError, ValueError):
+    """A value that was handed in makes no sense; nothing was changed."""
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(f"{name} = {_short(value)}: {reason}")
+        self.name = name
+        self.value = value
+
+
+class UsageError(DRMVizError):
+    """The command line or a setting was used wrongly."""
+
+    exit_code = 2
+
+
+class StoreError(DRMVizError):
+    """A recorded history cannot be read or written."""
+
+    def __init__(self, path: object, reason: str, *, remedy: str) -> None:
+        super().__init__(f"Store {str(path)!r}: {reason}. {remedy}")
+        self.path = path
+        self.reason = reason
+
+
+class StoreBusyError(StoreError):
+    """Another process writes this store."""
+
+    def __init__(self, path: object, *, pid: int | None) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            path, f"{holder} is writing it", remedy="Wait until it ends, or name another file with --store."
+        )
+        self.pid = pid
+
+
+class StoreDamagedError(StoreError):
+    """A part of a store does not match its checksum."""
+
+
+class SourceUnavailableError(DRMVizError):
+    """An engine cannot be read; the message ends with what to do about it."""
+
+    def __init__(self, source: str, reason: str, *, remedy: str) -> None:
+        super().__init__(f"Source {source!r} is unavailable: {reason}. {remedy}")
+        self.source = source
+
+
+class MissingExtraError(DRMVizError):
+    """An optional package is needed for what was asked."""
+
+    def __init__(self, doing: str, package: str, *, extra: str | None = None) -> None:
+        install = f"drmviz[{extra}]" if extra else package
+        super().__init__(f"{doing} needs {package}. Install it with: pip install '{install}'")
+        self.package = package
+
+
+class OutputError(DRMVizError):
+    """A file cannot be written where it was asked for."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"Cannot write {str(path)!r}: {reason}. Name a writable place with --output-dir or -o.")
+        self.path = path
+
+
+def _short(value: object, *, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

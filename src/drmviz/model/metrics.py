@@ -1,0 +1,29 @@
+"""The eight metrics of a tick, and the statistics that reduce them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Metric = Literal[
+    "cpu_ratio",
+    "memory_ratio",
+    "gpu_ratio",
+    "gpu_memory_ratio",
+    "cpu_reserved_ratio",
+    "memory_reserved_ratio",
+    "gpu_reserved_ratio",
+    "tasks_running",
+]
+Statistic = Literal["mean", "max"]
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+METRIC_ROW: dict[str, int] = {metric: row for row, metric in enumerate(METRICS)}
+
+FloatArray = npt.NDArray[np.floating]
+"""float32 for samples, float64 for times; NaN means "not known"."""
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.integer]

@@ -1,0 +1,103 @@
+"""One window of history as arrays, already reduced to the columns that will be drawn: all that sums and figures see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drmviz.errors import InvalidValueError
+from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.metrics import METRICS, BoolArray, FloatArray, Metric, Statistic
+from drmviz.model.tasks import Task
+from drmviz.model.workers import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeader:
+    """What one recorded stretch of history is, without its samples."""
+
+    id: str
+    title: str
+    started_at_s: float
+    """Seconds since the epoch, by the wall clock at the first tick."""
+    interval_s: float
+    """Nominal distance of two ticks; 0 where they come when somebody asks."""
+    ended_at_s: float | None = None
+    """None while it is being written, and for ever where its recorder was killed."""
+    source: str = ""
+    host: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known: `command` (list), `exit_code`, `pytest`, `xdist`, `workers_asked`, `python`, `drmviz`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A window of one recorded run.
+
+    Columns are equally wide, lie on whole multiples of the interval since the epoch, and never split a tick. A
+    worker that lived in a column but was not measured there is NaN and alive; one that did not live is not alive.
+    """
+
+    header: RunHeader
+    start_s: float
+    end_s: float
+    starts_at_s: FloatArray
+    """float64, shape (columns,), seconds since the epoch."""
+    width_s: float
+    workers: tuple[Worker, ...]
+    grids: Mapping[tuple[Metric, Statistic], FloatArray]
+    """float32, shape (workers, columns), for each pair that was asked for."""
+    alive: BoolArray
+    """bool, shape (workers, columns)."""
+    measured_ticks: int = 0
+    """How many ticks fell into the window."""
+    decisions: tuple[ScalingDecision, ...] = ()
+    changes: tuple[FleetChange, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the reader of this history should know: damage, a clock that jumped, a recorder that was killed."""
+
+    @property
+    def columns(self) -> int:
+        return len(self.starts_at_s)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was measured in the window."""
+        return self.measured_ticks == 0 or not self.workers
+
+    def values(self, metric: Metric, statistic: Statistic = "mean") -> FloatArray:
+        """Return float32 of shape (workers, columns), NaN where not measured.
+
+        Raises:
+            InvalidValueError: the metric was not read together with this run.
+        """
+        grid = self.grids.get((metric, statistic))
+        if grid is None:
+            have = ", ".join(f"{m} ({s})" for m, s in self.grids) or "none"
+            raise InvalidValueError("metric", metric, f"the {statistic} of it was not read; this run holds {have}")
+        return grid
+
+    def is_measured(self, metric: Metric, statistic: Statistic = "mean") -> bool:
+        """Tell whether the metric was read and has at least one number in it."""
+        grid = self.grids.get((metric, statistic))
+        return grid is not None and bool(np.isfinite(grid).any())
+
+    @classmethod
+    def empty(cls, header: RunHeader) -> Run:
+        """Return the window of a run in which nothing has been measured yet."""
+        nothing = np.empty((0, 0), dtype=np.float32)
+        return cls(
+            header=header,
+            start_s=header.started_at_s,
+            end_s=header.started_at_s,
+            starts_at_s=np.empty(0),
+            width_s=header.interval_s or 1.0,
+            workers=(),
+            grids={(metric, statistic): nothing for metric in METRICS for statistic in ("mean", "max")},
+            alive=np.empty((0, 0), dtype=np.bool_),
+        )

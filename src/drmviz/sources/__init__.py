@@ -1,0 +1,8 @@
+"""Engines that can be read; one file each, imported on first use."""
+
+from __future__ import annotations
+
+SOURCES: dict[str, str] = {
+    "local": "drmviz.sources.local_machine:LocalMachineSource",
+    "pytest": "drmviz.sources.pytest_xdist:PytestXdistSource",
+}
