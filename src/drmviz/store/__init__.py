@@ -1,0 +1,8 @@
+"""One SQLite file per recorded history: a writer that acknowledges what is durable, readers beside it."""
+
+from __future__ import annotations
+
+from drmviz.store.reader import Store
+from drmviz.store.writer import Recording, Writer
+
+__all__ = ["Recording", "Store", "Writer"]

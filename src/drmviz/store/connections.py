@@ -1,0 +1,138 @@
+"""Opening the file: for the one writer, for readers beside it, and in places that cannot be written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import apsw
+
+from drmviz.errors import StoreError
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+
+_NOT_OURS = "it is not a drmviz store"
+_BUSY_MS = 5000
+
+
+def rows_of(connection: apsw.Connection, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a statement; the schema says what they hold."""
+    return connection.execute(statement, tuple(values)).fetchall()
+
+
+def open_for_writing(path: Path) -> apsw.Connection:
+    """Return a connection to a store that exists from now on; the caller holds its lock.
+
+    Raises:
+        StoreError: the file is something else, too new, or cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = apsw.Connection(str(path))
+    except (OSError, apsw.Error) as error:
+        raise _unwritable(path, error) from error
+    try:
+        connection.set_busy_timeout(_BUSY_MS)
+        if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            with connection:
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(TABLES)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        else:
+            _check_ours(connection, path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA journal_size_limit=0")
+    except apsw.Error as error:
+        connection.close()
+        raise _unreadable(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+class ReadConnection:
+    """A read-only connection, whatever the place allows; `close` removes a temporary copy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        if not path.is_file():
+            reason = "it is a folder" if path.is_dir() else "there is no such file"
+            raise StoreError(path, reason, remedy="`drmviz runs` lists what is recorded.")
+        if path.stat().st_size == 0:
+            raise StoreError(path, f"{_NOT_OURS}: it is empty", remedy="`drmviz runs` lists what is recorded.")
+        self.connection = self._opened(path)
+
+    def _opened(self, path: Path) -> apsw.Connection:
+        try:
+            return _readable(path, "mode=ro")
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            pass
+        # A file in WAL mode wants a -shm file beside it, and the folder refuses one.
+        if not path.with_name(path.name + "-wal").exists():
+            return _readable(path, "mode=ro&immutable=1")
+        self._copy = tempfile.TemporaryDirectory(prefix="drmviz-")
+        for name in (path.name, path.name + "-wal"):
+            shutil.copyfile(path.with_name(name), Path(self._copy.name, name))
+        return _readable(Path(self._copy.name, path.name), "mode=rw", named=path)
+
+    def close(self) -> None:
+        """Close it; calling it again does nothing."""
+        self.connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+
+def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Connection:
+    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    connection = apsw.Connection(
+        uri,
+        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        if "ro" in mode
+        else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI,
+    )
+    try:
+        connection.set_busy_timeout(_BUSY_MS)
+        _check_ours(connection, named or path)
+    except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
+        connection.close()
+        raise
+    except apsw.Error as error:
+        connection.close()
+        raise _unreadable(named or path, error) from error
+    return connection
+
+
+def _check_ours(connection: apsw.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+        raise StoreError(path, f"{_NOT_OURS}: another program's SQLite file", remedy="Name another file.")
+    version = connection.execute("PRAGMA user_version").get
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            path,
+            f"it was written by a newer drmviz (format {version}, this one reads up to {SCHEMA_VERSION})",
+            remedy="Upgrade with: pip install -U drmviz",
+        )
+
+
+def _unreadable(path: Path, error: apsw.Error) -> StoreError:
+    if isinstance(error, apsw.NotADBError):
+        return StoreError(path, _NOT_OURS, remedy="`drmviz runs` lists what is recorded.")
+    if isinstance(error, apsw.CorruptError):
+        return StoreError(path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it.")
+    return _unwritable(path, error)
+
+
+def _unwritable(path: Path, error: OSError | apsw.Error) -> StoreError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return StoreError(path, f"it cannot be opened ({reason})", remedy="Name another place with --store.")

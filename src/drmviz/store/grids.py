@@ -1,0 +1,120 @@
+"""Reduces pieces of history (some incarnations, some ticks) to the columns of a picture, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from drmviz.model.metrics import BoolArray, FloatArray, IntArray, Statistic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Equally wide columns on whole multiples of their width since the epoch; microseconds, so nothing rounds."""
+
+    first_us: int
+    width_us: int
+    count: int
+
+    @classmethod
+    def over(cls, start_us: int, end_us: int, *, interval_us: int, at_most: int) -> Columns:
+        """Return the narrowest columns of whole intervals that cover [start, end) with `at_most` of them."""
+        interval_us = max(1, interval_us)
+        span = max(1, end_us - start_us)
+        width = interval_us * max(1, -(-span // (interval_us * max(1, at_most))))
+        while -(-end_us // width) - start_us // width > at_most > 1:
+            width += interval_us
+        first = start_us // width * width
+        return cls(first_us=first, width_us=width, count=max(1, -(-(end_us - first) // width)))
+
+    def of(self, at_us: IntArray) -> IntArray:
+        """Return the column of each time; below 0 or from `count` on where it lies outside."""
+        return (at_us - self.first_us) // self.width_us
+
+    @property
+    def starts_at_s(self) -> FloatArray:
+        return (self.first_us + np.arange(self.count, dtype=np.int64) * self.width_us) / 1e6
+
+
+@dataclass(slots=True)
+class Grid:
+    """One metric and one statistic, workers x columns, filled piece by piece."""
+
+    statistic: Statistic
+    rows: int
+    columns: Columns
+    _values: FloatArray = field(init=False)
+    _counts: npt.NDArray[np.int32] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        shape = (self.rows, self.columns.count)
+        if self.statistic == "mean":
+            self._values = np.zeros(shape, dtype=np.float64)
+            self._counts = np.zeros(shape, dtype=np.int32)
+        else:
+            self._values = np.full(shape, np.nan, dtype=np.float32)
+
+    def add(self, rows: IntArray, column_of_tick: IntArray, values: FloatArray) -> None:
+        """Add float32 values of shape (members, ticks); `rows` gives the row of each member.
+
+        `column_of_tick` does not go down; ticks outside the columns must have been cut off.
+        """
+        if not values.size:
+            return
+        starts = np.flatnonzero(np.r_[True, column_of_tick[1:] != column_of_tick[:-1]])
+        target = column_of_tick[starts]
+        one_each = len(starts) == len(column_of_tick)
+        rows_differ = len(np.unique(rows)) == len(rows)
+        measured = ~np.isnan(values)
+        if self._counts is not None:
+            known = np.where(measured, values, np.float32(0))
+            sums = known if one_each else _sums(known, starts)
+            counts = measured if one_each else np.add.reduceat(measured, starts, axis=1, dtype=np.int32)
+            _add(self._values, rows, target, sums, rows_differ)
+            _add(self._counts, rows, target, counts, rows_differ)
+            return
+        highest = values if one_each else np.fmax.reduceat(values, starts, axis=1)
+        if rows_differ:
+            place = np.ix_(rows, target)
+            self._values[place] = np.fmax(self._values[place], highest)
+        else:
+            np.fmax.at(self._values, (rows[:, None], target[None, :]), highest)
+
+    def finished(self) -> FloatArray:
+        """Return float32 of shape (workers, columns), NaN where nothing was measured."""
+        if self._counts is None:
+            return self._values
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self._values / np.where(self._counts > 0, self._counts, np.nan)).astype(np.float32)
+
+
+def _sums(known: FloatArray, starts: IntArray) -> FloatArray:
+    sums: FloatArray = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
+    return sums
+
+
+def _add(
+    total: npt.NDArray[np.floating] | npt.NDArray[np.int32],
+    rows: IntArray,
+    columns: IntArray,
+    part: npt.NDArray[np.generic],
+    rows_differ: bool,
+) -> None:
+    if rows_differ:
+        total[np.ix_(rows, columns)] += part
+    else:  # two lives of one worker meet in a column
+        np.add.at(total, (rows[:, None], columns[None, :]), part)
+
+
+def alive_grid(rows: IntArray, joined_us: IntArray, left_us: IntArray, *, height: int, columns: Columns) -> BoolArray:
+    """Return bool of shape (height, columns): whether a life [joined, left) touches the column."""
+    first = np.clip(columns.of(joined_us), 0, columns.count)
+    after = np.clip(-((columns.first_us - left_us) // columns.width_us), 0, columns.count)
+    outside = (left_us <= columns.first_us) | (first >= columns.count)
+    after = np.where(outside, first, np.maximum(after, np.minimum(first + 1, columns.count)))
+    steps = np.zeros((height, columns.count + 1), dtype=np.int32)
+    np.add.at(steps, (rows, first), 1)
+    np.add.at(steps, (rows, after), -1)
+    return np.cumsum(steps[:, :-1], axis=1) > 0

@@ -1,0 +1,73 @@
+"""One writer per store: a lock file that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from drmviz.errors import StoreBusyError, StoreError
+
+
+def lock_path(store: Path) -> Path:
+    return store.with_name(store.name + ".lock")
+
+
+class WriterLock:
+    """Held from construction to `release`; the kernel drops it when the process dies."""
+
+    def __init__(self, store: Path) -> None:
+        self._path = lock_path(store)
+        while True:
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreError(
+                    store, f"its folder cannot be written ({error.strerror})", remedy="Name another place with --store."
+                ) from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                raise StoreBusyError(store, pid=holder(store)) from error
+            # Between open and flock the previous holder may have removed the file: then this lock guards nothing.
+            try:
+                still_there = os.stat(self._path).st_ino == os.fstat(descriptor).st_ino
+            except FileNotFoundError:
+                still_there = False
+            if still_there:
+                break
+            os.close(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let the next writer in; calling it again does nothing."""
+        if self._descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def holder(store: Path) -> int | None:
+    """Return the pid inside the lock file, None where there is none."""
+    try:
+        return int(lock_path(store).read_text() or 0) or None
+    except (OSError, ValueError):
+        return None
+
+
+def is_being_written(store: Path) -> bool:
+    """Tell whether a living process holds the lock of this store."""
+    try:
+        descriptor = os.open(lock_path(store), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

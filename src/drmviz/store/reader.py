@@ -1,0 +1,555 @@
+"""Reads a store while it is written or long after: which runs it holds, and a window of one of them as a `Run`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, get_args
+
+import apsw
+import numpy as np
+
+from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
+from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.resources import WorkerCapacity
+from drmviz.model.run import Run, RunHeader
+from drmviz.model.tasks import Task
+from drmviz.model.workers import Incarnation, Kind, RosterEntry, Worker
+from drmviz.store.chunks import RAW_TIER, VALUE, decode, members_of
+from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.store.frames import DamagedFrameError, unframed
+from drmviz.store.grids import Columns, Grid, alive_grid
+from drmviz.store.lock import is_being_written
+from drmviz.store.rosters import Rosters
+from drmviz.store.schema import BLOCK_US, NEVER, sequence_of, tick_id
+from drmviz.store.sealing import samples_of
+from drmviz.store.writer import microseconds
+
+_JUMP_US = 1_000_000
+"""A wall clock that moves by more than this against the monotonic one is worth a note."""
+_DIGITS = re.compile(r"(\d+)")
+
+
+class Store:
+    """A recorded history, open for reading."""
+
+    def __init__(self, reading: ReadConnection) -> None:
+        self._reading = reading
+        self._connection = reading.connection
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open a store, also beside its writer and in places that cannot be written.
+
+        Raises:
+            StoreError: there is no such file, it is something else, or it cannot be opened.
+        """
+        return cls(ReadConnection(Path(path).expanduser()))
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._reading.close()
+
+    @property
+    def path(self) -> Path:
+        return self._reading.path
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether a living process writes this file right now."""
+        return is_being_written(self.path)
+
+    def runs(self) -> list[RunHeader]:
+        """Return what is recorded, oldest first."""
+        with _damage_named(self.path):
+            return [_header(row) for row in self._connection.execute(f"SELECT {_RUN} FROM run ORDER BY number")]
+
+    def read(
+        self,
+        run_id: str | None = None,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        columns: int = 600,
+        metrics: Sequence[Metric] = METRICS,
+        statistics: Sequence[Statistic] = ("mean",),
+        workers: Sequence[str] | None = None,
+        kinds: Sequence[Kind] | None = None,
+    ) -> Run:
+        """Return a window of one run, reduced to at most `columns` columns.
+
+        Args:
+            run_id: its id or the beginning of it; the newest run when None.
+            start_s: seconds since the epoch; the run's beginning when None.
+            end_s: the same, not included; just after the newest tick when None.
+            columns: each is a whole number of intervals wide, so it never splits a tick.
+            metrics: what to read; less is faster.
+            statistics: how the ticks of a column become one number.
+            workers: only these rows, in this order; all of them, in natural order, when None.
+            kinds: which kinds of roster entries are rows; workers, or processes where there are none, when None.
+
+        Raises:
+            InvalidValueError: no such run or worker, or a window that ends before it starts.
+            StoreDamagedError: SQLite cannot read the pages of this window.
+        """
+        if columns < 1:
+            raise InvalidValueError("columns", columns, "must be at least 1")
+        window: _Window | None = None
+        with _damage_named(self.path), self._connection:  # one transaction: everything below saw the same moment
+            number, header = self._find(run_id)
+            window = _Window.of(self._connection, number, header, start_s, end_s)
+            if window is not None:
+                found = _fetch(self._connection, number, window, metrics, kinds, workers)
+        if window is None:
+            return Run.empty(header)
+        notes = [*found.notes, *self._ending(header)]
+        return _assembled(header, window, found, columns, metrics, statistics, notes)
+
+    def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
+        if run_id is None:
+            newest = rows_of(self._connection, f"SELECT number, {_RUN} FROM run ORDER BY number DESC LIMIT 1")
+            if not newest:
+                raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
+            return newest[0][0], _header(newest[0][1:])
+        rows = rows_of(
+            self._connection, f"SELECT number, {_RUN} FROM run WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
+        )
+        if len(rows) != 1 or not run_id:
+            have = ", ".join(h.id for h in self.runs()[-5:])
+            reason = "is the beginning of several ids" if rows else "is not in this store"
+            raise InvalidValueError("run", run_id, f"{reason}; it holds {have}")
+        return rows[0][0], _header(rows[0][1:])
+
+    def _ending(self, header: RunHeader) -> list[str]:
+        if header.ended_at_s is None and not self.is_being_written:
+            return ["its recorder ended without closing the run: what was acknowledged is here, the end is missing"]
+        return []
+
+
+class _damage_named:  # noqa: N801  reads as a phrase where it is used
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.IOError):
+            raise StoreDamagedError(
+                self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    start_us: int
+    end_us: int
+    interval_us: int
+
+    @classmethod
+    def of(
+        cls, connection: apsw.Connection, run: int, header: RunHeader, start_s: float | None, end_s: float | None
+    ) -> _Window | None:
+        """Return the asked window, its open ends filled in from what is recorded; None where nothing is."""
+        interval_us = microseconds(header.interval_s)
+        last = connection.execute(
+            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1", (run,)
+        ).fetchone()
+        if last is None:
+            return None
+        first_us, last_us = _extent(connection, run, last)
+        start_us = first_us if start_s is None else microseconds(start_s)
+        end_us = last_us + max(1, interval_us) if end_s is None else microseconds(end_s)
+        if end_us <= start_us:
+            raise InvalidValueError("end", end_s, f"the window would end before its start {start_us / 1e6:.3f}")
+        return cls(start_us, end_us, interval_us)
+
+
+def _extent(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> tuple[int, int]:
+    number, first_sequence, sealed, times = last
+    if sealed:
+        try:
+            last_us = int(_times(times, first_sequence)[0, -1])
+        except DamagedFrameError:
+            last_us = (number + 1) * BLOCK_US
+    else:
+        last_us = connection.execute(
+            "SELECT max(at_us) FROM tick WHERE id >= ? AND id < ?", (tick_id(run, 0), tick_id(run + 1, 0))
+        ).get
+    return connection.execute("SELECT started_us FROM run WHERE number = ?", (run,)).get, last_us
+
+
+@dataclass(slots=True)
+class _Fetched:
+    """Everything of a window that stands in the file, as it stands there."""
+
+    workers: tuple[Worker, ...]
+    row_of: dict[int, int]
+    """Row of a picture by the number of an incarnation."""
+    at_us: IntArray
+    pieces: list[_Piece]
+    decisions: tuple[ScalingDecision, ...]
+    tasks: tuple[Task, ...]
+    changes: tuple[FleetChange, ...]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """Samples of some incarnations over some ticks: a chunk still packed, or hot ticks of one roster."""
+
+    members: IntArray
+    at_us: IntArray
+    packed: bytes | None = None
+    first_tick: int = 0
+    samples: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+def _fetch(
+    connection: apsw.Connection,
+    run: int,
+    window: _Window,
+    metrics: Sequence[Metric],
+    kinds: Sequence[Kind] | None,
+    workers: Sequence[str] | None,
+) -> _Fetched:
+    incarnations = _incarnations(connection, run, window)
+    shown = _rows(incarnations, kinds, workers)
+    row_of = {life.number: row for row, worker in enumerate(shown) for life in worker.incarnations}
+    found = _Fetched(
+        workers=shown,
+        row_of=row_of,
+        at_us=np.empty(0, dtype=np.int64),
+        pieces=[],
+        decisions=_decisions(connection, run, window),
+        tasks=_tasks(connection, run, window, {worker.id for worker in shown} if workers is not None else None),
+        changes=_changes(shown, window),
+    )
+    times: list[IntArray] = []
+    for number, first_sequence, sealed, blob in rows_of(
+        connection,
+        "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? AND number BETWEEN ? AND ?"
+        " ORDER BY number",
+        (run, window.start_us // BLOCK_US, window.end_us // BLOCK_US),
+    ):
+        if not sealed:
+            times.append(_fetch_hot(connection, run, number, window, found))
+            continue
+        try:
+            stamps = _times(blob, first_sequence)
+        except DamagedFrameError as damage:
+            found.notes.append(f"block {number} is skipped: its times are damaged, {damage}")
+            continue
+        times.append(stamps)
+        _fetch_chunks(connection, run, number, first_sequence, stamps[0], window, metrics, found)
+    stamps = np.concatenate(times, axis=1) if times else np.empty((2, 0), dtype=np.int64)
+    stamps = stamps[:, (stamps[0] >= window.start_us) & (stamps[0] < window.end_us)]
+    found.at_us = stamps[0]
+    found.notes.extend(_jumps(stamps))
+    found.notes.extend(
+        sentence for (sentence,) in connection.execute("SELECT sentence FROM note WHERE run = ? ORDER BY id", (run,))
+    )
+    return found
+
+
+def _fetch_chunks(
+    connection: apsw.Connection,
+    run: int,
+    block: int,
+    first_sequence: int,
+    at_us: IntArray,
+    window: _Window,
+    metrics: Sequence[Metric],
+    found: _Fetched,
+) -> None:
+    wanted = [METRIC_ROW[metric] for metric in metrics]
+    for first_tick, packed in rows_of(
+        connection,
+        "SELECT first_tick, packed FROM chunk WHERE run = ? AND tier = ? AND block = ? AND statistic = ?"
+        f" AND metric IN ({', '.join('?' * len(wanted))})",
+        (run, RAW_TIER, block, VALUE, *wanted),
+    ):
+        members = members_of(packed)
+        after = at_us[first_tick - first_sequence :]
+        if after.size and after[0] < window.end_us and any(int(member) in found.row_of for member in members):
+            found.pieces.append(_Piece(members=members, at_us=after, packed=packed, first_tick=first_tick))
+
+
+def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: _Window, found: _Fetched) -> IntArray:
+    rows = rows_of(
+        connection,
+        "SELECT id, at_us, wall_us, roster, samples FROM tick"
+        " WHERE id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ? ORDER BY id",
+        (tick_id(run, 0), tick_id(run + 1, 0), block, window.start_us, window.end_us),
+    )
+    if not rows:
+        return np.empty((2, 0), dtype=np.int64)
+    rosters = Rosters.between(connection, run, rows[0][3], rows[-1][3])
+    start = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or rows[i][3] != rows[start][3]:
+            together = rows[start:i]
+            found.pieces.append(
+                _Piece(
+                    members=rosters.members(rows[start][3]),
+                    at_us=np.array([row[1] for row in together], dtype=np.int64),
+                    samples=[(sequence_of(row[0]), row[4]) for row in together],
+                )
+            )
+            start = i
+    return np.array([[row[1] for row in rows], [row[2] for row in rows]], dtype=np.int64)
+
+
+def _times(blob: bytes, first_sequence: int) -> IntArray:
+    return np.frombuffer(unframed(blob, sequence=first_sequence), dtype="<i8").reshape(2, -1)
+
+
+def _jumps(stamps: IntArray) -> list[str]:
+    drift = stamps[1] - stamps[0]
+    jumped = np.flatnonzero(np.abs(np.diff(drift)) > _JUMP_US)
+    return [
+        f"the wall clock jumped by {(drift[i + 1] - drift[i]) / 1e6:+.0f} s at {stamps[0, i + 1] / 1e6:.0f} (epoch); "
+        "times are shown as if it had not"
+        for i in jumped[:20]
+    ]
+
+
+def _assembled(
+    header: RunHeader,
+    window: _Window,
+    found: _Fetched,
+    at_most: int,
+    metrics: Sequence[Metric],
+    statistics: Sequence[Statistic],
+    notes: list[str],
+) -> Run:
+    interval_us = window.interval_us or (int(np.median(np.diff(found.at_us))) if len(found.at_us) > 1 else 1_000_000)
+    columns = Columns.over(window.start_us, window.end_us, interval_us=interval_us, at_most=at_most)
+    grids: dict[tuple[Metric, Statistic], Grid] = {
+        (metric, statistic): Grid(statistic, len(found.workers), columns)
+        for metric in metrics
+        for statistic in statistics
+    }
+    damaged = 0
+    for piece in found.pieces:
+        try:
+            for metric, values in _unpacked(piece, metrics):
+                _place(piece, values, window, found.row_of, columns, [grids[metric, s] for s in statistics])
+        except DamagedFrameError:
+            damaged += 1
+    if damaged:
+        notes = [*notes, f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out"]
+    lives = [(found.row_of[life.number], life) for worker in found.workers for life in worker.incarnations]
+    return Run(
+        header=header,
+        start_s=window.start_us / 1e6,
+        end_s=window.end_us / 1e6,
+        starts_at_s=columns.starts_at_s,
+        width_s=columns.width_us / 1e6,
+        workers=found.workers,
+        grids={key: grid.finished() for key, grid in grids.items()},
+        alive=alive_grid(
+            np.array([row for row, _ in lives], dtype=np.intp),
+            np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
+            np.array(
+                [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives], dtype=np.int64
+            ),
+            height=len(found.workers),
+            columns=columns,
+        ),
+        measured_ticks=len(found.at_us),
+        decisions=found.decisions,
+        changes=found.changes,
+        tasks=found.tasks,
+        notes=tuple(notes),
+    )
+
+
+def _unpacked(piece: _Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, FloatArray]]:
+    """Return float32 values of shape (members, ticks) by metric."""
+    if piece.packed is not None:
+        chunk = decode(piece.packed, first_tick=piece.first_tick)
+        return [(METRICS[chunk.metric], chunk.values)]
+    samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
+    return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples], axis=1)) for metric in metrics]
+
+
+def _place(
+    piece: _Piece, values: FloatArray, window: _Window, row_of: dict[int, int], columns: Columns, grids: list[Grid]
+) -> None:
+    at_us = piece.at_us[: values.shape[1]]
+    first, after = np.searchsorted(at_us, (window.start_us, window.end_us))
+    rows = np.array([row_of.get(int(member), -1) for member in piece.members], dtype=np.intp)
+    shown = rows >= 0
+    if not shown.all():
+        rows, values = rows[shown], values[shown]
+    if len(rows) and after > first:
+        for grid in grids:
+            grid.add(rows, columns.of(at_us[first:after]), values[:, first:after])
+
+
+_RUN = "id, title, source, host, labels, facts, started_us, interval_us, ended_us"
+
+
+def _header(row: tuple[Any, ...]) -> RunHeader:
+    run_id, title, source, host, labels, facts, started_us, interval_us, ended_us = row
+    return RunHeader(
+        id=run_id,
+        title=title,
+        source=source,
+        host=host,
+        labels=json.loads(labels),
+        facts=json.loads(facts),
+        started_at_s=started_us / 1e6,
+        interval_s=interval_us / 1e6,
+        ended_at_s=None if ended_us is None else ended_us / 1e6,
+    )
+
+
+def _incarnations(connection: apsw.Connection, run: int, window: _Window) -> list[Incarnation]:
+    sizes: dict[int, WorkerCapacity] = {}
+    for number, *capacity in rows_of(
+        connection,
+        "SELECT incarnation, cpu_millicores, memory_bytes, gpu_count, gpu_memory_bytes FROM resize"
+        " WHERE run = ? ORDER BY roster",
+        (run,),
+    ):
+        sizes[number] = _capacity(capacity)
+    lives = []
+    for row in rows_of(
+        connection,
+        "SELECT number, worker, ordinal, kind, parent, host, pid, labels, cpu_millicores, memory_bytes, gpu_count,"
+        " gpu_memory_bytes, joined_us, why_joined, left_us, why_left FROM incarnation"
+        " WHERE run = ? AND left_us >= ? AND joined_us < ? ORDER BY number",
+        (run, window.start_us, window.end_us),
+    ):
+        number, worker, ordinal, kind, parent, host, pid, labels, *capacity = row[:12]
+        joined_us, why_joined, left_us, why_left = row[12:]
+        lives.append(
+            Incarnation(
+                number=number,
+                ordinal=ordinal,
+                entry=RosterEntry(
+                    id=worker,
+                    kind=kind,
+                    parent=parent,
+                    host=host,
+                    pid=pid,
+                    capacity=sizes.get(number) or _capacity(capacity),
+                    labels=tuple(sorted(json.loads(labels).items())),
+                ),
+                joined_at_s=joined_us / 1e6,
+                why_joined=why_joined,
+                left_at_s=None if left_us == NEVER else left_us / 1e6,
+                why_left=why_left,
+            )
+        )
+    return lives
+
+
+def _capacity(row: list[Any]) -> WorkerCapacity:
+    return WorkerCapacity(cpu_millicores=row[0], memory_bytes=row[1], gpu_count=row[2], gpu_memory_bytes=row[3])
+
+
+def _rows(
+    incarnations: list[Incarnation], kinds: Sequence[Kind] | None, workers: Sequence[str] | None
+) -> tuple[Worker, ...]:
+    lives: dict[str, list[Incarnation]] = {}
+    for incarnation in incarnations:
+        lives.setdefault(incarnation.id, []).append(incarnation)
+    everybody = {worker: Worker(id=worker, incarnations=tuple(of)) for worker, of in lives.items()}
+    if workers is not None:
+        missing = [worker for worker in workers if worker not in everybody]
+        if missing:
+            have = ", ".join(list(everybody)[:5]) or "none"
+            raise InvalidValueError("workers", missing[0], f"did not live in this window; there were {have}")
+        return tuple(everybody[worker] for worker in dict.fromkeys(workers))
+    if kinds is None:
+        there = {worker.kind for worker in everybody.values()}
+        kinds = ("worker",) if "worker" in there else ("process",) if "process" in there else get_args(Kind)
+    chosen = [worker for worker in everybody.values() if worker.kind in kinds]
+    return tuple(sorted(chosen, key=lambda worker: natural_key(worker.id)))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key by which gw2 comes before gw10."""
+    parts = _DIGITS.split(name)
+    return [(1, int(part[:18]), part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
+
+
+def _changes(workers: tuple[Worker, ...], window: _Window) -> tuple[FleetChange, ...]:
+    start_s, end_s = window.start_us / 1e6, window.end_us / 1e6
+    changes = []
+    for worker in workers:
+        for life in worker.incarnations:
+            changes.append(FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined))
+            if life.left_at_s is not None:
+                changes.append(FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left))
+    inside = [change for change in changes if start_s <= change.at_s <= end_s]
+    return tuple(sorted(inside, key=lambda change: change.at_s))
+
+
+def _tasks(connection: apsw.Connection, run: int, window: _Window, workers: set[str] | None) -> tuple[Task, ...]:
+    rows = rows_of(
+        connection,
+        "SELECT name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt FROM task"
+        " WHERE run = ? AND ended_us >= ? AND started_us < ? ORDER BY started_us, id",
+        (run, window.start_us, window.end_us),
+    )
+    return tuple(
+        Task(
+            name=name,
+            worker=worker,
+            outcome=outcome,
+            started_at_s=started_us / 1e6,
+            ended_at_s=ended_us / 1e6,
+            pid=pid,
+            cpu_s=cpu_s,
+            memory_bytes=memory_bytes,
+            peak_bytes=peak_bytes,
+            attempt=attempt,
+        )
+        for name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt in rows
+        if workers is None or worker in workers
+    )
+
+
+def _decisions(connection: apsw.Connection, run: int, window: _Window) -> tuple[ScalingDecision, ...]:
+    rows = rows_of(
+        connection,
+        "SELECT decided_us, action, count, reason, metric, value, threshold, window_s, cooldown_remaining_s,"
+        " worker_ids, worker_type, utilization FROM decision WHERE run = ? AND decided_us >= ? AND decided_us < ?"
+        " ORDER BY decided_us, id",
+        (run, window.start_us, window.end_us),
+    )
+    return tuple(
+        ScalingDecision(
+            decided_at_s=row[0] / 1e6,
+            action=row[1],
+            count=row[2],
+            reason=row[3],
+            metric=row[4],
+            value=row[5],
+            threshold=row[6],
+            window_s=row[7],
+            cooldown_remaining_s=row[8],
+            worker_ids=tuple(json.loads(row[9])),
+            worker_type=row[10],
+            utilization=row[11],
+        )
+        for row in rows
+    )

@@ -1,0 +1,200 @@
+"""Turns the hot ticks of a finished block into chunks, in slices that no tick has to wait for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import apsw
+import numpy as np
+
+from drmviz.model.metrics import METRICS, BoolArray, FloatArray, IntArray
+from drmviz.store.chunks import CHUNK_INCARNATIONS, RAW_TIER, VALUE, Chunk, encode
+from drmviz.store.connections import rows_of
+from drmviz.store.frames import DamagedFrameError, framed, unframed
+from drmviz.store.rosters import Rosters
+from drmviz.store.schema import sequence_of, tick_id
+
+_MATRIX_BYTES = 12_000_000
+"""How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
+_SLICE_BYTES = 1_500_000
+"""How much is read or deleted between two looks at the time."""
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Consecutive ticks of one roster; values float32 of shape (metrics of this pass, ticks, incarnations)."""
+
+    first: int
+    roster: int
+    members: IntArray
+    values: FloatArray
+
+    @property
+    def end(self) -> int:
+        return self.first + int(self.values.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _HotTick:
+    row_id: int
+    at_us: int
+    wall_us: int
+    roster: int
+
+
+def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
+    """Seal one block: chunks first, then the mark that readers go by, then away with the hot rows.
+
+    Every step leaves the file readable and may be the last one: chunks of a block without its mark are not looked at,
+    and hot rows of a sealed block are not either.
+    """
+    connection.execute("DELETE FROM chunk WHERE run = ? AND block = ?", (run, block))
+    ticks = [
+        _HotTick(*row)
+        for row in rows_of(
+            connection,
+            "SELECT id, at_us, wall_us, roster FROM tick WHERE id >= ? AND id < ? AND block = ? ORDER BY id",
+            (tick_id(run, 0), tick_id(run + 1, 0), block),
+        )
+    ]
+    yield
+    if not ticks:
+        connection.execute("DELETE FROM block WHERE run = ? AND number = ?", (run, block))
+        return
+    rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
+    widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
+    together = max(1, min(len(METRICS), _MATRIX_BYTES // max(1, 4 * widest * len(ticks))))
+    damaged: set[int] = set()
+    for first in range(0, len(METRICS), together):
+        rows = slice(first, min(first + together, len(METRICS)))
+        stretches = _empty_stretches(ticks, rosters, rows)
+        yield from _fill(connection, ticks, stretches, rows, damaged)
+        yield from _write_chunks(connection, run, block, rosters, ticks, stretches, rows)
+    times = np.array([[t.at_us for t in ticks], [t.wall_us for t in ticks]], dtype="<i8")
+    first_sequence = sequence_of(ticks[0].row_id)
+    if damaged:
+        connection.execute(
+            "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
+            (run, ticks[0].at_us, f"{len(damaged)} of {len(ticks)} ticks were damaged before they could be packed"),
+        )
+    connection.execute(
+        "UPDATE block SET sealed = 1, first_sequence = ?, times = ? WHERE run = ? AND number = ?",
+        (first_sequence, framed(first_sequence, times.tobytes()), run, block),
+    )
+    yield
+    yield from forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
+
+
+def forget_hot(connection: apsw.Connection, row_ids: list[int], *, bytes_each: int) -> Iterator[None]:
+    """Delete hot rows in slices."""
+    at_once = max(1, _SLICE_BYTES // max(1, bytes_each))
+    for start in range(0, len(row_ids), at_once):
+        part = row_ids[start : start + at_once]
+        connection.execute("DELETE FROM tick WHERE id BETWEEN ? AND ?", (part[0], part[-1]))
+        yield
+
+
+def _empty_stretches(ticks: list[_HotTick], rosters: Rosters, rows: slice) -> list[_Stretch]:
+    bounds = [0, *(i for i in range(1, len(ticks)) if ticks[i].roster != ticks[i - 1].roster), len(ticks)]
+    stretches = []
+    for start, end in pairwise(bounds):
+        roster = ticks[start].roster
+        members = rosters.members(roster)
+        shape = (rows.stop - rows.start, end - start, len(members))
+        stretches.append(_Stretch(start, roster, members, np.full(shape, np.nan, dtype=np.float32)))
+    return stretches
+
+
+def _fill(
+    connection: apsw.Connection, ticks: list[_HotTick], stretches: list[_Stretch], rows: slice, damaged: set[int]
+) -> Iterator[None]:
+    moved = 0
+    for stretch in stretches:
+        for i in range(stretch.values.shape[1]):
+            tick = ticks[stretch.first + i]
+            blob = connection.execute("SELECT samples FROM tick WHERE id = ?", (tick.row_id,)).get
+            try:
+                samples = samples_of(blob, sequence=sequence_of(tick.row_id), incarnations=len(stretch.members))
+            except DamagedFrameError:
+                damaged.add(tick.row_id)
+                continue
+            stretch.values[:, i, :] = samples[rows]
+            moved += len(blob)
+            if moved > _SLICE_BYTES:
+                moved = 0
+                yield
+
+
+def samples_of(blob: bytes, *, sequence: int, incarnations: int) -> FloatArray:
+    """Return the samples of a hot tick, float32 of shape (metrics, incarnations).
+
+    Raises:
+        DamagedFrameError: the BLOB is not what was written.
+    """
+    flat = np.frombuffer(unframed(blob, sequence=sequence), dtype="<f4")
+    if flat.size != len(METRICS) * incarnations:
+        raise DamagedFrameError(f"{flat.size} numbers are there where {len(METRICS)} x {incarnations} belong")
+    return flat.reshape(len(METRICS), incarnations)
+
+
+def _write_chunks(
+    connection: apsw.Connection,
+    run: int,
+    block: int,
+    rosters: Rosters,
+    ticks: list[_HotTick],
+    stretches: list[_Stretch],
+    rows: slice,
+) -> Iterator[None]:
+    members = rosters.by_lifetime()
+    beginnings = [stretch.roster for stretch in stretches]
+    for slot, start in enumerate(range(0, len(members), CHUNK_INCARNATIONS)):
+        together = members[start : start + CHUNK_INCARNATIONS]
+        joined, left = rosters.span(together)
+        lived = stretches[bisect_left(beginnings, joined) : bisect_left(beginnings, left)]
+        first, values = _gathered(together, lived)
+        if not values.shape[2]:
+            continue
+        first_tick = sequence_of(ticks[first].row_id)
+        for i, metric in enumerate(range(rows.start, rows.stop)):
+            if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
+                continue
+            chunk = Chunk(
+                metric=metric, statistic=VALUE, tier=RAW_TIER, members=together, first_tick=first_tick, values=values[i]
+            )
+            connection.execute(
+                "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (run, block, RAW_TIER, metric, VALUE, slot, first_tick, encode(chunk)),
+            )
+            yield
+
+
+def _gathered(members: IntArray, stretches: list[_Stretch]) -> tuple[int, FloatArray]:
+    """Return the first tick in which one of the members lived, and float32 values (metrics, members, ticks) from it."""
+    lived = [
+        (stretch, columns, found)
+        for stretch in stretches
+        for columns, found in [_columns(stretch.members, members)]
+        if found.any()
+    ]
+    if not lived:
+        return 0, np.empty((1, len(members), 0), dtype=np.float32)
+    first, end = lived[0][0].first, lived[-1][0].end
+    values = np.full((len(lived[0][0].values), len(members), end - first), np.nan, dtype=np.float32)
+    for stretch, columns, found in lived:
+        part = values[:, :, stretch.first - first : stretch.end - first]
+        part[:, found] = stretch.values[:, :, columns[found]].transpose(0, 2, 1)
+    return first, values
+
+
+def _columns(roster: IntArray, members: IntArray) -> tuple[IntArray, BoolArray]:
+    """Return where the members stand in an ascending roster, and which of them stand in it at all."""
+    columns = np.searchsorted(roster, members)
+    inside = columns < len(roster)
+    found = np.zeros(len(members), dtype=np.bool_)
+    found[inside] = roster[columns[inside]] == members[inside]
+    return columns, found
