@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,21 +67,19 @@ class Grid:
         starts = np.flatnonzero(np.r_[True, column_of_tick[1:] != column_of_tick[:-1]])
         target = column_of_tick[starts]
         one_each = len(starts) == len(column_of_tick)
-        rows_differ = len(np.unique(rows)) == len(rows)
-        measured = ~np.isnan(values)
-        if self._counts is not None:
-            known = np.where(measured, values, np.float32(0))
-            sums = known if one_each else _sums(known, starts)
-            counts = measured if one_each else np.add.reduceat(measured, starts, axis=1, dtype=np.int32)
-            _add(self._values, rows, target, sums, rows_differ)
-            _add(self._counts, rows, target, counts, rows_differ)
+        if self._counts is None:
+            highest = values if one_each else np.fmax.reduceat(values, starts, axis=1)
+            _merge(np.fmax, self._values, rows, target, highest)
             return
-        highest = values if one_each else np.fmax.reduceat(values, starts, axis=1)
-        if rows_differ:
-            place = np.ix_(rows, target)
-            self._values[place] = np.fmax(self._values[place], highest)
+        missing = np.isnan(values)
+        if missing.any():
+            values = np.where(missing, np.float32(0), values)
+            counts = np.add.reduceat(~missing, starts, axis=1, dtype=np.int32)
         else:
-            np.fmax.at(self._values, (rows[:, None], target[None, :]), highest)
+            counts = np.diff(starts, append=len(column_of_tick))[None, :].astype(np.int32)
+        sums = values if one_each else np.add.reduceat(values, starts, axis=1, dtype=np.float64)
+        _merge(np.add, self._values, rows, target, sums)
+        _merge(np.add, self._counts, rows, target, counts)
 
     def finished(self) -> FloatArray:
         """Return float32 of shape (workers, columns), NaN where nothing was measured."""
@@ -90,22 +89,22 @@ class Grid:
             return (self._values / np.where(self._counts > 0, self._counts, np.nan)).astype(np.float32)
 
 
-def _sums(known: FloatArray, starts: IntArray) -> FloatArray:
-    sums: FloatArray = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
-    return sums
-
-
-def _add(
-    total: npt.NDArray[np.floating] | npt.NDArray[np.int32],
+def _merge(
+    how: np.ufunc,
+    total: npt.NDArray[Any],
     rows: IntArray,
     columns: IntArray,
-    part: npt.NDArray[np.generic],
-    rows_differ: bool,
+    part: npt.NDArray[Any],
 ) -> None:
-    if rows_differ:
-        total[np.ix_(rows, columns)] += part
-    else:  # two lives of one worker meet in a column
-        np.add.at(total, (rows[:, None], columns[None, :]), part)
+    """Combine a part with what already stands in its rows and columns; both stand in no particular order."""
+    if len(np.unique(rows)) != len(rows):  # two lives of one worker in one piece
+        how.at(total, (rows[:, None], columns[None, :]), part)
+    elif columns[-1] - columns[0] + 1 == len(columns):
+        place = (rows, slice(int(columns[0]), int(columns[-1]) + 1))
+        total[place] = how(total[place], part)
+    else:
+        grid = np.ix_(rows, columns)
+        total[grid] = how(total[grid], part)
 
 
 def alive_grid(rows: IntArray, joined_us: IntArray, left_us: IntArray, *, height: int, columns: Columns) -> BoolArray:

@@ -450,7 +450,7 @@ def _incarnations(connection: apsw.Connection, run: int, window: _Window) -> lis
                     host=host,
                     pid=pid,
                     capacity=sizes.get(number) or _capacity(capacity),
-                    labels=tuple(sorted(json.loads(labels).items())),
+                    labels=() if labels == "{}" else tuple(sorted(json.loads(labels).items())),
                 ),
                 joined_at_s=joined_us / 1e6,
                 why_joined=why_joined,
