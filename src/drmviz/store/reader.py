@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 
 import apsw
 import numpy as np
@@ -16,15 +14,23 @@ import numpy as np
 from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, IntArray, Metric, Statistic
-from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.tasks import Task
-from drmviz.model.workers import Incarnation, Kind, RosterEntry, Worker
+from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import RAW_TIER, VALUE, decode, members_of
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.grids import Columns, Grid, alive_grid
 from drmviz.store.lock import is_being_written
+from drmviz.store.records import (
+    HEADER_COLUMNS,
+    changes_of,
+    decisions_between,
+    header_of,
+    incarnations,
+    rows_shown,
+    tasks_between,
+)
 from drmviz.store.rosters import Rosters
 from drmviz.store.schema import BLOCK_US, NEVER, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
@@ -32,7 +38,6 @@ from drmviz.store.writer import microseconds
 
 _JUMP_US = 1_000_000
 """A wall clock that moves by more than this against the monotonic one is worth a note."""
-_DIGITS = re.compile(r"(\d+)")
 
 
 class Store:
@@ -74,7 +79,9 @@ class Store:
     def runs(self) -> list[RunHeader]:
         """Return what is recorded, oldest first."""
         with _damage_named(self.path):
-            return [_header(row) for row in self._connection.execute(f"SELECT {_RUN} FROM run ORDER BY number")]
+            return [
+                header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
+            ]
 
     def read(
         self,
@@ -119,18 +126,20 @@ class Store:
 
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
-            newest = rows_of(self._connection, f"SELECT number, {_RUN} FROM run ORDER BY number DESC LIMIT 1")
+            newest = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY number DESC LIMIT 1")
             if not newest:
                 raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
-            return newest[0][0], _header(newest[0][1:])
+            return newest[0][0], header_of(newest[0][1:])
         rows = rows_of(
-            self._connection, f"SELECT number, {_RUN} FROM run WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
+            self._connection,
+            f"SELECT number, {HEADER_COLUMNS} FROM run WHERE substr(id, 1, ?) = ?",
+            (len(run_id), run_id),
         )
         if len(rows) != 1 or not run_id:
             have = ", ".join(h.id for h in self.runs()[-5:])
             reason = "is the beginning of several ids" if rows else "is not in this store"
             raise InvalidValueError("run", run_id, f"{reason}; it holds {have}")
-        return rows[0][0], _header(rows[0][1:])
+        return rows[0][0], header_of(rows[0][1:])
 
     def _ending(self, header: RunHeader) -> list[str]:
         if header.ended_at_s is None and not self.is_being_written:
@@ -227,17 +236,19 @@ def _fetch(
     kinds: Sequence[Kind] | None,
     workers: Sequence[str] | None,
 ) -> _Fetched:
-    incarnations = _incarnations(connection, run, window)
-    shown = _rows(incarnations, kinds, workers)
+    start_us, end_us = window.start_us, window.end_us
+    shown = rows_shown(incarnations(connection, run, start_us, end_us), kinds, workers)
     row_of = {life.number: row for row, worker in enumerate(shown) for life in worker.incarnations}
     found = _Fetched(
         workers=shown,
         row_of=row_of,
         at_us=np.empty(0, dtype=np.int64),
         pieces=[],
-        decisions=_decisions(connection, run, window),
-        tasks=_tasks(connection, run, window, {worker.id for worker in shown} if workers is not None else None),
-        changes=_changes(shown, window),
+        decisions=decisions_between(connection, run, start_us, end_us),
+        tasks=tasks_between(
+            connection, run, start_us, end_us, {worker.id for worker in shown} if workers is not None else None
+        ),
+        changes=changes_of(shown, start_us, end_us),
     )
     times: list[IntArray] = []
     for number, first_sequence, sealed, blob in rows_of(
@@ -400,156 +411,3 @@ def _place(
     if len(rows) and after > first:
         for grid in grids:
             grid.add(rows, columns.of(at_us[first:after]), values[:, first:after])
-
-
-_RUN = "id, title, source, host, labels, facts, started_us, interval_us, ended_us"
-
-
-def _header(row: tuple[Any, ...]) -> RunHeader:
-    run_id, title, source, host, labels, facts, started_us, interval_us, ended_us = row
-    return RunHeader(
-        id=run_id,
-        title=title,
-        source=source,
-        host=host,
-        labels=json.loads(labels),
-        facts=json.loads(facts),
-        started_at_s=started_us / 1e6,
-        interval_s=interval_us / 1e6,
-        ended_at_s=None if ended_us is None else ended_us / 1e6,
-    )
-
-
-def _incarnations(connection: apsw.Connection, run: int, window: _Window) -> list[Incarnation]:
-    sizes: dict[int, WorkerCapacity] = {}
-    for number, *capacity in rows_of(
-        connection,
-        "SELECT incarnation, cpu_millicores, memory_bytes, gpu_count, gpu_memory_bytes FROM resize"
-        " WHERE run = ? ORDER BY roster",
-        (run,),
-    ):
-        sizes[number] = _capacity(capacity)
-    lives = []
-    for row in rows_of(
-        connection,
-        "SELECT number, worker, ordinal, kind, parent, host, pid, labels, cpu_millicores, memory_bytes, gpu_count,"
-        " gpu_memory_bytes, joined_us, why_joined, left_us, why_left FROM incarnation"
-        " WHERE run = ? AND left_us >= ? AND joined_us < ? ORDER BY number",
-        (run, window.start_us, window.end_us),
-    ):
-        number, worker, ordinal, kind, parent, host, pid, labels, *capacity = row[:12]
-        joined_us, why_joined, left_us, why_left = row[12:]
-        lives.append(
-            Incarnation(
-                number=number,
-                ordinal=ordinal,
-                entry=RosterEntry(
-                    id=worker,
-                    kind=kind,
-                    parent=parent,
-                    host=host,
-                    pid=pid,
-                    capacity=sizes.get(number) or _capacity(capacity),
-                    labels=() if labels == "{}" else tuple(sorted(json.loads(labels).items())),
-                ),
-                joined_at_s=joined_us / 1e6,
-                why_joined=why_joined,
-                left_at_s=None if left_us == NEVER else left_us / 1e6,
-                why_left=why_left,
-            )
-        )
-    return lives
-
-
-def _capacity(row: list[Any]) -> WorkerCapacity:
-    return WorkerCapacity(cpu_millicores=row[0], memory_bytes=row[1], gpu_count=row[2], gpu_memory_bytes=row[3])
-
-
-def _rows(
-    incarnations: list[Incarnation], kinds: Sequence[Kind] | None, workers: Sequence[str] | None
-) -> tuple[Worker, ...]:
-    lives: dict[str, list[Incarnation]] = {}
-    for incarnation in incarnations:
-        lives.setdefault(incarnation.id, []).append(incarnation)
-    everybody = {worker: Worker(id=worker, incarnations=tuple(of)) for worker, of in lives.items()}
-    if workers is not None:
-        missing = [worker for worker in workers if worker not in everybody]
-        if missing:
-            have = ", ".join(list(everybody)[:5]) or "none"
-            raise InvalidValueError("workers", missing[0], f"did not live in this window; there were {have}")
-        return tuple(everybody[worker] for worker in dict.fromkeys(workers))
-    if kinds is None:
-        there = {worker.kind for worker in everybody.values()}
-        kinds = ("worker",) if "worker" in there else ("process",) if "process" in there else get_args(Kind)
-    chosen = [worker for worker in everybody.values() if worker.kind in kinds]
-    return tuple(sorted(chosen, key=lambda worker: natural_key(worker.id)))
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Return a sort key by which gw2 comes before gw10."""
-    parts = _DIGITS.split(name)
-    return [(1, int(part[:18]), part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
-
-
-def _changes(workers: tuple[Worker, ...], window: _Window) -> tuple[FleetChange, ...]:
-    start_s, end_s = window.start_us / 1e6, window.end_us / 1e6
-    changes = []
-    for worker in workers:
-        for life in worker.incarnations:
-            changes.append(FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined))
-            if life.left_at_s is not None:
-                changes.append(FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left))
-    inside = [change for change in changes if start_s <= change.at_s <= end_s]
-    return tuple(sorted(inside, key=lambda change: change.at_s))
-
-
-def _tasks(connection: apsw.Connection, run: int, window: _Window, workers: set[str] | None) -> tuple[Task, ...]:
-    rows = rows_of(
-        connection,
-        "SELECT name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt FROM task"
-        " WHERE run = ? AND ended_us >= ? AND started_us < ? ORDER BY started_us, id",
-        (run, window.start_us, window.end_us),
-    )
-    return tuple(
-        Task(
-            name=name,
-            worker=worker,
-            outcome=outcome,
-            started_at_s=started_us / 1e6,
-            ended_at_s=ended_us / 1e6,
-            pid=pid,
-            cpu_s=cpu_s,
-            memory_bytes=memory_bytes,
-            peak_bytes=peak_bytes,
-            attempt=attempt,
-        )
-        for name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt in rows
-        if workers is None or worker in workers
-    )
-
-
-def _decisions(connection: apsw.Connection, run: int, window: _Window) -> tuple[ScalingDecision, ...]:
-    rows = rows_of(
-        connection,
-        "SELECT decided_us, action, count, reason, metric, value, threshold, window_s, cooldown_remaining_s,"
-        " worker_ids, worker_type, utilization FROM decision WHERE run = ? AND decided_us >= ? AND decided_us < ?"
-        " ORDER BY decided_us, id",
-        (run, window.start_us, window.end_us),
-    )
-    return tuple(
-        ScalingDecision(
-            decided_at_s=row[0] / 1e6,
-            action=row[1],
-            count=row[2],
-            reason=row[3],
-            metric=row[4],
-            value=row[5],
-            threshold=row[6],
-            window_s=row[7],
-            cooldown_remaining_s=row[8],
-            worker_ids=tuple(json.loads(row[9])),
-            worker_type=row[10],
-            utilization=row[11],
-        )
-        for row in rows
-    )

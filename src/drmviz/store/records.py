@@ -1,0 +1,175 @@
+"""Rows of the tables as the plain data they stand for: headers, incarnations, changes, tests and decisions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import apsw
+
+from drmviz.errors import InvalidValueError
+from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.resources import WorkerCapacity
+from drmviz.model.run import RunHeader
+from drmviz.model.tasks import Task
+from drmviz.model.workers import Incarnation, Kind, RosterEntry, Worker
+from drmviz.store.connections import rows_of
+from drmviz.store.schema import NEVER
+
+_DIGITS = re.compile(r"(\d+)")
+
+HEADER_COLUMNS = "id, title, source, host, labels, facts, started_us, interval_us, ended_us"
+
+
+def header_of(row: tuple[Any, ...]) -> RunHeader:
+    run_id, title, source, host, labels, facts, started_us, interval_us, ended_us = row
+    return RunHeader(
+        id=run_id,
+        title=title,
+        source=source,
+        host=host,
+        labels=json.loads(labels),
+        facts=json.loads(facts),
+        started_at_s=started_us / 1e6,
+        interval_s=interval_us / 1e6,
+        ended_at_s=None if ended_us is None else ended_us / 1e6,
+    )
+
+
+def incarnations(connection: apsw.Connection, run: int, start_us: int, end_us: int) -> list[Incarnation]:
+    sizes: dict[int, WorkerCapacity] = {}
+    for number, *capacity in rows_of(
+        connection,
+        "SELECT incarnation, cpu_millicores, memory_bytes, gpu_count, gpu_memory_bytes FROM resize"
+        " WHERE run = ? ORDER BY roster",
+        (run,),
+    ):
+        sizes[number] = _capacity(capacity)
+    lives = []
+    for row in rows_of(
+        connection,
+        "SELECT number, worker, ordinal, kind, parent, host, pid, labels, cpu_millicores, memory_bytes, gpu_count,"
+        " gpu_memory_bytes, joined_us, why_joined, left_us, why_left FROM incarnation"
+        " WHERE run = ? AND left_us >= ? AND joined_us < ? ORDER BY number",
+        (run, start_us, end_us),
+    ):
+        number, worker, ordinal, kind, parent, host, pid, labels, *capacity = row[:12]
+        joined_us, why_joined, left_us, why_left = row[12:]
+        lives.append(
+            Incarnation(
+                number=number,
+                ordinal=ordinal,
+                entry=RosterEntry(
+                    id=worker,
+                    kind=kind,
+                    parent=parent,
+                    host=host,
+                    pid=pid,
+                    capacity=sizes.get(number) or _capacity(capacity),
+                    labels=() if labels == "{}" else tuple(sorted(json.loads(labels).items())),
+                ),
+                joined_at_s=joined_us / 1e6,
+                why_joined=why_joined,
+                left_at_s=None if left_us == NEVER else left_us / 1e6,
+                why_left=why_left,
+            )
+        )
+    return lives
+
+
+def _capacity(row: list[Any]) -> WorkerCapacity:
+    return WorkerCapacity(cpu_millicores=row[0], memory_bytes=row[1], gpu_count=row[2], gpu_memory_bytes=row[3])
+
+
+def rows_shown(
+    incarnations: list[Incarnation], kinds: Sequence[Kind] | None, workers: Sequence[str] | None
+) -> tuple[Worker, ...]:
+    lives: dict[str, list[Incarnation]] = {}
+    for incarnation in incarnations:
+        lives.setdefault(incarnation.id, []).append(incarnation)
+    everybody = {worker: Worker(id=worker, incarnations=tuple(of)) for worker, of in lives.items()}
+    if workers is not None:
+        missing = [worker for worker in workers if worker not in everybody]
+        if missing:
+            have = ", ".join(list(everybody)[:5]) or "none"
+            raise InvalidValueError("workers", missing[0], f"did not live in this window; there were {have}")
+        return tuple(everybody[worker] for worker in dict.fromkeys(workers))
+    if kinds is None:
+        there = {worker.kind for worker in everybody.values()}
+        kinds = ("worker",) if "worker" in there else ("process",) if "process" in there else get_args(Kind)
+    chosen = [worker for worker in everybody.values() if worker.kind in kinds]
+    return tuple(sorted(chosen, key=lambda worker: natural_key(worker.id)))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key by which gw2 comes before gw10."""
+    parts = _DIGITS.split(name)
+    return [(1, int(part[:18]), part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
+
+
+def changes_of(workers: tuple[Worker, ...], start_us: int, end_us: int) -> tuple[FleetChange, ...]:
+    start_s, end_s = start_us / 1e6, end_us / 1e6
+    changes = []
+    for worker in workers:
+        for life in worker.incarnations:
+            changes.append(FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined))
+            if life.left_at_s is not None:
+                changes.append(FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left))
+    inside = [change for change in changes if start_s <= change.at_s <= end_s]
+    return tuple(sorted(inside, key=lambda change: change.at_s))
+
+
+def tasks_between(
+    connection: apsw.Connection, run: int, start_us: int, end_us: int, workers: set[str] | None
+) -> tuple[Task, ...]:
+    rows = rows_of(
+        connection,
+        "SELECT name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt FROM task"
+        " WHERE run = ? AND ended_us >= ? AND started_us < ? ORDER BY started_us, id",
+        (run, start_us, end_us),
+    )
+    return tuple(
+        Task(
+            name=name,
+            worker=worker,
+            outcome=outcome,
+            started_at_s=started_us / 1e6,
+            ended_at_s=ended_us / 1e6,
+            pid=pid,
+            cpu_s=cpu_s,
+            memory_bytes=memory_bytes,
+            peak_bytes=peak_bytes,
+            attempt=attempt,
+        )
+        for name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt in rows
+        if workers is None or worker in workers
+    )
+
+
+def decisions_between(connection: apsw.Connection, run: int, start_us: int, end_us: int) -> tuple[ScalingDecision, ...]:
+    rows = rows_of(
+        connection,
+        "SELECT decided_us, action, count, reason, metric, value, threshold, window_s, cooldown_remaining_s,"
+        " worker_ids, worker_type, utilization FROM decision WHERE run = ? AND decided_us >= ? AND decided_us < ?"
+        " ORDER BY decided_us, id",
+        (run, start_us, end_us),
+    )
+    return tuple(
+        ScalingDecision(
+            decided_at_s=row[0] / 1e6,
+            action=row[1],
+            count=row[2],
+            reason=row[3],
+            metric=row[4],
+            value=row[5],
+            threshold=row[6],
+            window_s=row[7],
+            cooldown_remaining_s=row[8],
+            worker_ids=tuple(json.loads(row[9])),
+            worker_type=row[10],
+            utilization=row[11],
+        )
+        for row in rows
+    )
