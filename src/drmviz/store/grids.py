@@ -23,12 +23,19 @@ class Columns:
     def over(cls, start_us: int, end_us: int, *, interval_us: int, at_most: int) -> Columns:
         """Return the narrowest columns of whole intervals that cover [start, end) with `at_most` of them."""
         interval_us = max(1, interval_us)
+        if at_most <= 1:  # whatever its width, a border between two multiples may lie inside the window
+            first = start_us // interval_us * interval_us
+            return cls(first_us=first, width_us=-(-max(1, end_us - first) // interval_us) * interval_us, count=1)
         span = max(1, end_us - start_us)
-        width = interval_us * max(1, -(-span // (interval_us * max(1, at_most))))
-        while -(-end_us // width) - start_us // width > at_most > 1:
+        width = interval_us * max(1, -(-span // (interval_us * at_most)))
+        while -(-end_us // width) - start_us // width > at_most:
             width += interval_us
         first = start_us // width * width
         return cls(first_us=first, width_us=width, count=max(1, -(-(end_us - first) // width)))
+
+    @property
+    def end_us(self) -> int:
+        return self.first_us + self.width_us * self.count
 
     def of(self, at_us: IntArray) -> IntArray:
         """Return the column of each time; below 0 or from `count` on where it lies outside."""

@@ -116,13 +116,13 @@ class Store:
         window: _Window | None = None
         with _damage_named(self.path), self._connection:  # one transaction: everything below saw the same moment
             number, header = self._find(run_id)
-            window = _Window.of(self._connection, number, header, start_s, end_s)
+            window = _Window.of(self._connection, number, header, start_s, end_s, at_most=columns)
             if window is not None:
                 found = _fetch(self._connection, number, window, metrics, kinds, workers)
         if window is None:
             return Run.empty(header)
         notes = [*found.notes, *self._ending(header)]
-        return _assembled(header, window, found, columns, metrics, statistics, notes)
+        return _assembled(header, window, found, metrics, statistics, notes)
 
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
@@ -165,41 +165,57 @@ class _damage_named:  # noqa: N801  reads as a phrase where it is used
 
 @dataclass(frozen=True, slots=True)
 class _Window:
+    """What was asked for, and the whole columns that cover it: samples are taken by columns, events as asked."""
+
     start_us: int
     end_us: int
-    interval_us: int
+    columns: Columns
 
     @classmethod
     def of(
-        cls, connection: apsw.Connection, run: int, header: RunHeader, start_s: float | None, end_s: float | None
+        cls,
+        connection: apsw.Connection,
+        run: int,
+        header: RunHeader,
+        start_s: float | None,
+        end_s: float | None,
+        *,
+        at_most: int,
     ) -> _Window | None:
         """Return the asked window, its open ends filled in from what is recorded; None where nothing is."""
-        interval_us = microseconds(header.interval_s)
-        last = connection.execute(
-            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1", (run,)
-        ).fetchone()
-        if last is None:
+        last = rows_of(
+            connection,
+            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
+            (run,),
+        )
+        if not last:
             return None
-        first_us, last_us = _extent(connection, run, last)
+        first_us, stamps = _newest(connection, run, last[0])
+        interval_us = microseconds(header.interval_s)
+        if not interval_us:  # ticks came when somebody asked: their usual distance has to do
+            interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
         start_us = first_us if start_s is None else microseconds(start_s)
-        end_us = last_us + max(1, interval_us) if end_s is None else microseconds(end_s)
+        end_us = (int(stamps[-1]) // interval_us + 1) * interval_us if end_s is None else microseconds(end_s)
         if end_us <= start_us:
             raise InvalidValueError("end", end_s, f"the window would end before its start {start_us / 1e6:.3f}")
-        return cls(start_us, end_us, interval_us)
+        return cls(start_us, end_us, Columns.over(start_us, end_us, interval_us=interval_us, at_most=at_most))
 
 
-def _extent(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> tuple[int, int]:
+def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> tuple[int, IntArray]:
+    """Return when the run began and the times of its newest ticks, in microseconds."""
     number, first_sequence, sealed, times = last
-    if sealed:
-        try:
-            last_us = int(_times(times, first_sequence)[0, -1])
-        except DamagedFrameError:
-            last_us = (number + 1) * BLOCK_US
-    else:
-        last_us = connection.execute(
-            "SELECT max(at_us) FROM tick WHERE id >= ? AND id < ?", (tick_id(run, 0), tick_id(run + 1, 0))
-        ).get
-    return connection.execute("SELECT started_us FROM run WHERE number = ?", (run,)).get, last_us
+    began: int = rows_of(connection, "SELECT started_us FROM run WHERE number = ?", (run,))[0][0]
+    if not sealed:
+        stamps = rows_of(
+            connection,
+            "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
+            (tick_id(run, 0), tick_id(run + 1, 0)),
+        )
+        return began, np.array(stamps, dtype=np.int64).ravel()
+    try:
+        return began, _times(times, first_sequence)[0]
+    except DamagedFrameError:
+        return began, np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
 
 
 @dataclass(slots=True)
@@ -255,7 +271,7 @@ def _fetch(
         connection,
         "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? AND number BETWEEN ? AND ?"
         " ORDER BY number",
-        (run, window.start_us // BLOCK_US, window.end_us // BLOCK_US),
+        (run, window.columns.first_us // BLOCK_US, window.columns.end_us // BLOCK_US),
     ):
         if not sealed:
             times.append(_fetch_hot(connection, run, number, window, found))
@@ -268,7 +284,7 @@ def _fetch(
         times.append(stamps)
         _fetch_chunks(connection, run, number, first_sequence, stamps[0], window, metrics, found)
     stamps = np.concatenate(times, axis=1) if times else np.empty((2, 0), dtype=np.int64)
-    stamps = stamps[:, (stamps[0] >= window.start_us) & (stamps[0] < window.end_us)]
+    stamps = stamps[:, (stamps[0] >= window.columns.first_us) & (stamps[0] < window.columns.end_us)]
     found.at_us = stamps[0]
     found.notes.extend(_jumps(stamps))
     found.notes.extend(
@@ -296,7 +312,7 @@ def _fetch_chunks(
     ):
         members = members_of(packed)
         after = at_us[first_tick - first_sequence :]
-        if after.size and after[0] < window.end_us and any(int(member) in found.row_of for member in members):
+        if after.size and after[0] < window.columns.end_us and any(int(member) in found.row_of for member in members):
             found.pieces.append(_Piece(members=members, at_us=after, packed=packed, first_tick=first_tick))
 
 
@@ -305,7 +321,7 @@ def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: _Windo
         connection,
         "SELECT id, at_us, wall_us, roster, samples FROM tick"
         " WHERE id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ? ORDER BY id",
-        (tick_id(run, 0), tick_id(run + 1, 0), block, window.start_us, window.end_us),
+        (tick_id(run, 0), tick_id(run + 1, 0), block, window.columns.first_us, window.columns.end_us),
     )
     if not rows:
         return np.empty((2, 0), dtype=np.int64)
@@ -343,13 +359,11 @@ def _assembled(
     header: RunHeader,
     window: _Window,
     found: _Fetched,
-    at_most: int,
     metrics: Sequence[Metric],
     statistics: Sequence[Statistic],
     notes: list[str],
 ) -> Run:
-    interval_us = window.interval_us or (int(np.median(np.diff(found.at_us))) if len(found.at_us) > 1 else 1_000_000)
-    columns = Columns.over(window.start_us, window.end_us, interval_us=interval_us, at_most=at_most)
+    columns = window.columns
     grids: dict[tuple[Metric, Statistic], Grid] = {
         (metric, statistic): Grid(statistic, len(found.workers), columns)
         for metric in metrics
@@ -359,7 +373,7 @@ def _assembled(
     for piece in found.pieces:
         try:
             for metric, values in _unpacked(piece, metrics):
-                _place(piece, values, window, found.row_of, columns, [grids[metric, s] for s in statistics])
+                _place(piece, values, found.row_of, columns, [grids[metric, s] for s in statistics])
         except DamagedFrameError:
             damaged += 1
     if damaged:
@@ -399,11 +413,9 @@ def _unpacked(piece: _Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, Fl
     return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples], axis=1)) for metric in metrics]
 
 
-def _place(
-    piece: _Piece, values: FloatArray, window: _Window, row_of: dict[int, int], columns: Columns, grids: list[Grid]
-) -> None:
+def _place(piece: _Piece, values: FloatArray, row_of: dict[int, int], columns: Columns, grids: list[Grid]) -> None:
     at_us = piece.at_us[: values.shape[1]]
-    first, after = np.searchsorted(at_us, (window.start_us, window.end_us))
+    first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
     rows = np.array([row_of.get(int(member), -1) for member in piece.members], dtype=np.intp)
     shown = rows >= 0
     if not shown.all():
