@@ -1,0 +1,1 @@
+"""Sums over a `Run`: pure functions from arrays to small frozen dataclasses; what is not known is None, never zero."""

@@ -1,0 +1,183 @@
+"""Tests and runs as tables for a terminal and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from drmviz.analysis.tests import TestRow, TestTable, tests
+from drmviz.analysis.utilization import wall_s
+from drmviz.model.resources import WorkerCapacity
+from drmviz.model.run import Run
+from drmviz.model.workers import Incarnation
+from drmviz.report import wording
+from drmviz.report.wording import clean, cut, iso
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LONGEST_NAME = 160
+
+
+def tests_json(run: Run) -> dict[str, Any]:
+    """Return each test once, in the order of the starts; unknown is null."""
+    return {"tests": [_test(row) for row in tests(run).rows]}
+
+
+def runs_json(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what is recorded; `stores` names the file of a run by the run's id."""
+    return {"runs": [_run(run, (stores or {}).get(run.header.id)) for run in runs]}
+
+
+def tests_tables(run: Run, *, top: int = 25) -> list[Table]:
+    """Return the slowest tests, the hungriest, and the sums by worker."""
+    table = tests(run)
+    drawn = [_ranked(f"Slowest tests (of {len(table.rows)})", table.slowest(top))]
+    hungriest = table.hungriest(top)
+    if hungriest:
+        drawn.append(_ranked("Hungriest tests: those that raised their process's memory mark most", hungriest))
+    drawn.append(_by_worker(table))
+    return drawn
+
+
+def runs_table(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) -> Table:
+    """Return one row for each recorded run, newest first."""
+    with_stores = bool(stores)
+    table = _table("Recorded runs", "run", "started", ">lasted", ">workers", ">tests", ">failed", "exit", "title")
+    if with_stores:
+        table.add_column("store", overflow="fold")
+    for run in sorted(runs, key=lambda run: -run.header.started_at_s):
+        found = tests(run)
+        code = run.header.facts.get("exit_code")
+        cells = [
+            cut(run.header.id, 14),
+            (iso(run.header.started_at_s) or "")[:19].replace("T", " ") + "Z",
+            wording.seconds(wall_s(run)),
+            str(sum(worker.kind == "worker" for worker in run.workers)),
+            str(len(found.rows)),
+            str(len(found.bad)),
+            "?" if code is None else cut(str(code), 6),
+            cut(run.header.title, 60),
+        ]
+        _add(table, *cells, *([clean((stores or {}).get(run.header.id, ""))] if with_stores else []))
+    return table
+
+
+def print_tables(tables: Sequence[Table], stream: TextIO) -> None:
+    """Print tables as wide as the terminal, or as wide as they are where the output is piped."""
+    from rich.console import Console
+
+    piped = not stream.isatty()
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, width=500 if piped else None)
+    for table in tables:
+        console.print(table)
+
+
+def _test(row: TestRow) -> dict[str, Any]:
+    task = row.last
+    return {
+        "nodeid": task.name,
+        "outcome": task.outcome,
+        "worker": task.worker,
+        "pid": task.pid,
+        "start_s": task.started_at_s,
+        "end_s": task.ended_at_s,
+        "duration_s": task.duration_s,
+        "cpu_s": task.cpu_s,
+        "memory_bytes": task.memory_bytes,
+        "peak_bytes": task.peak_bytes,
+        "attempts": len(row.attempts),
+    }
+
+
+def _run(run: Run, store: str | None) -> dict[str, Any]:
+    header = run.header
+    found = tests(run)
+    return {
+        "id": header.id,
+        "title": header.title,
+        "labels": dict(header.labels),
+        "started_at": iso(header.started_at_s),
+        "ended_at": iso(header.ended_at_s),
+        "interval_s": header.interval_s,
+        "source": header.source,
+        "host": header.host,
+        "exit_code": header.facts.get("exit_code"),
+        "store": store,
+        "tests": dict(found.outcomes),
+        "notes": list(run.notes),
+        "workers": [_worker(life) for worker in run.workers for life in worker.incarnations],
+    }
+
+
+def _worker(life: Incarnation) -> dict[str, Any]:
+    return {
+        "id": life.id,
+        "kind": life.entry.kind,
+        "host": life.entry.host,
+        "pid": life.entry.pid,
+        "incarnation": life.ordinal,
+        "joined_at_s": life.joined_at_s,
+        "left_at_s": life.left_at_s,
+        "why_left": life.why_left,
+        "capacity": capacity_json(life.capacity),
+    }
+
+
+def capacity_json(capacity: WorkerCapacity) -> dict[str, Any]:
+    return {
+        "cpu_cores": capacity.cpu_cores,
+        "memory_bytes": capacity.memory_bytes,
+        "gpus": capacity.gpu_count,
+        "gpu_memory_bytes": capacity.gpu_memory_bytes,
+    }
+
+
+def _ranked(title: str, rows: Sequence[TestRow]) -> Table:
+    table = _table(title, ">time", ">CPU", ">memory", "outcome", "worker", "test")
+    for row in rows:
+        task = row.last
+        again = f" ({len(row.attempts)} attempts)" if len(row.attempts) > 1 else ""
+        memory = "?" if task.memory_bytes is None else "+" + wording.size(task.memory_bytes)
+        cpu = "?" if task.cpu_s is None else wording.seconds(task.cpu_s)
+        _add(
+            table,
+            wording.seconds(task.duration_s),
+            cpu,
+            memory,
+            cut(task.outcome, 12) + again,
+            cut(task.worker, 16),
+            cut(task.name, _LONGEST_NAME),
+        )
+    return table
+
+
+def _by_worker(found: TestTable) -> Table:
+    table = _table("By worker", "worker", ">tests", ">failed", ">time", ">CPU")
+    for worker in found.by_worker:
+        cpu = "?" if worker.cpu_s is None else wording.seconds(worker.cpu_s)
+        _add(table, cut(worker.worker, 40), str(worker.tests), str(worker.bad), wording.seconds(worker.seconds), cpu)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        justify = "right" if column.startswith(">") else "left"
+        last = column in ("test", "title")
+        table.add_column(
+            column.lstrip(">"),
+            justify=justify,  # type: ignore[arg-type]
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+        )
+    return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) for cell in cells))

@@ -1,0 +1,114 @@
+"""How numbers and hostile names are written for people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+NOT_MEASURED = "not measured"
+_LONGEST = 4000
+"""Of a name, more is never looked at: nobody reads it, and cutting it must stay cheap."""
+
+
+def clean(text: str) -> str:
+    r"""Return the text with whatever steers a terminal or reorders a line written as an escape, such as `\x1b`."""
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST // 2] + "…" + text[-_LONGEST // 2 :]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category[0] != "C" and category not in ("Zl", "Zp"):
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal the cleaned text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text cleaned and, where it is wider, cut in the middle: a node id says most at its two ends."""
+    text = clean(text)
+    if columns_of(text) <= width:
+        return text
+    if width < 2:
+        return "…"[:width]
+    ahead = (width - 1) // 3
+    return _upto(text, ahead) + "…" + _upto(text[::-1], width - 1 - ahead)[::-1]
+
+
+def _upto(text: str, width: int) -> str:
+    used = 0
+    for i, character in enumerate(text):
+        used += _columns(character)
+        if used > width:
+            return text[:i]
+    return text
+
+
+def percent(ratio: float | None) -> str:
+    return NOT_MEASURED if ratio is None else f"{ratio * 100:.0f} %"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return NOT_MEASURED
+    if value < 120:
+        return f"{value:.3f} s" if 0 < value < 0.0995 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def size(value: float | None) -> str:
+    if value is None:
+        return NOT_MEASURED
+    for unit, worth in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= worth:
+            return f"{value / worth:.1f} {unit}" if value < 100 * worth else f"{value / worth:.0f} {unit}"
+    return f"{value:.0f} B"
+
+
+def cores(value: float) -> str:
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def elapsed(value: float) -> str:
+    """Return 00:41, or 1:00:41 from an hour on."""
+    minutes, rest = divmod(max(0, int(value)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def iso(at_s: float | None) -> str | None:
+    """Return ISO 8601 in UTC."""
+    if at_s is None:
+        return None
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_MARKDOWN = re.compile(r'[&<>|`\\*\[\]#@$~!{}"\']|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.')
+
+
+def markdown(text: str) -> str:
+    """Return the text so that GitHub shows it letter by letter: no markup, no link, no mention, no new cell."""
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", clean(text))
