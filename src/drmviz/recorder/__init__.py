@@ -1,0 +1,1 @@
+"""The recorder process and the spool through which test processes tell it what they do."""

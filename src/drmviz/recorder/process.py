@@ -1,0 +1,158 @@
+"""The process that records: it owns the store and the loop, and watches tests from outside them."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import socket
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drmviz import __version__
+from drmviz.collector import Collector
+from drmviz.model.samples import Tick
+from drmviz.model.status import Status
+from drmviz.recorder import spool as spools
+from drmviz.recorder.launch import Command
+from drmviz.sources.pytest_xdist import PytestXdistSource
+from drmviz.store import Recording, Writer
+from drmviz.system import Clock, SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be recorded and where."""
+
+    store: Path
+    interval_s: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What came of it."""
+
+    store: Path
+    run_id: str
+    exit_code: int | None
+    ticks: int
+    claimed: bool
+    """Whether our pytest plugin took part; without it only the process tree is known."""
+    remarks: tuple[str, ...] = ()
+    """What the user should be told: ticks that could not be written, values that made no sense, a reader that holds."""
+
+
+class Watch:
+    """One run while it is recorded; what listeners are shown."""
+
+    def __init__(self, plan: Plan, source: PytestXdistSource, writer: Writer, clock: Clock, *, title: str) -> None:
+        self.source = source
+        self._plan = plan
+        self._writer = writer
+        self.started_at_s = clock.wall_s()
+        self._recording: Recording = writer.begin(
+            title=title,
+            started_at_s=self.started_at_s,
+            interval_s=plan.interval_s,
+            source=source.name,
+            host=socket.gethostname(),
+            labels=plan.labels,
+            facts={"drmviz": __version__, "python": platform.python_version()},
+            run_id=plan.run_id,
+        )
+        self._collector = Collector(
+            [source], self._recording, clock=clock, started_at_s=self.started_at_s, interval_s=plan.interval_s
+        )
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        return self._collector.statuses
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._collector.now_s() - self.started_at_s
+
+    def tick(self) -> Tick:
+        return self._collector.tick()
+
+    def seconds_to_next_tick(self) -> float:
+        return self._collector.seconds_to_next_tick()
+
+    def finish(self, *, exit_code: int | None, **facts: Any) -> Recorded:
+        """Take what is left in the spool, close the run and the store."""
+        self._collector.tick()
+        remarks = [
+            f"{name}: {count} readings held values that made no sense"
+            for name, count in self._collector.refused.items()
+        ]
+        remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
+        stuck = self._collector.close()
+        remarks += [f"{name}: its last call has not returned" for name in stuck]
+        ended_at_s = self._collector.now_s()
+        for remark in remarks:
+            self._recording.note(ended_at_s, remark)
+        self._recording.state(exit_code=exit_code, **self.source.session, **facts)
+        self._recording.finish(ended_at_s)
+        said = self._writer.close()
+        return Recorded(
+            store=self._plan.store,
+            run_id=self._recording.header.id,
+            exit_code=exit_code,
+            ticks=self._recording.ticks,
+            claimed=self.source.claimed,
+            remarks=(*remarks, *([said] if said else [])),
+        )
+
+
+Show = Callable[[Watch, Tick], None]
+
+
+def record_command(
+    command: Sequence[str], plan: Plan, *, clock: Clock | None = None, show: Show | None = None
+) -> Recorded:
+    """Run a command to its end and record it; its streams stay its own.
+
+    Raises:
+        StoreError: the store cannot be written; the command was not started.
+        CommandNotStartedError: the command does not exist or cannot be executed; nothing is recorded.
+    """
+    clock = clock or SystemClock()
+    folder = spools.create()
+    try:
+        writer = Writer.open(plan.store)
+        try:
+            with Command(command, environment={"DRMVIZ_SPOOL": folder}) as child:
+                source = PytestXdistSource(folder, root_pid=child.pid, clock=clock)
+                watch = Watch(plan, source, writer, clock, title=shlex.join(command))
+                code = _follow(watch, child.wait, show)
+                return watch.finish(exit_code=code, command=list(command))
+        finally:
+            writer.close()
+    finally:
+        spools.remove(folder)
+
+
+def record_pytest(
+    folder: str, pid: int, plan: Plan, *, ended: Callable[[float], bool], clock: Clock | None = None
+) -> Recorded:
+    """Record a pytest that is already running, until `ended(timeout_s)` says that it is over."""
+    clock = clock or SystemClock()
+    with Writer.open(plan.store) as writer:
+        source = PytestXdistSource(folder, root_pid=pid, clock=clock)
+        watch = Watch(plan, source, writer, clock, title="pytest")
+        _follow(watch, lambda timeout_s: 0 if ended(timeout_s) else None, None)
+        return watch.finish(exit_code=source.exit_status)
+
+
+def _follow(watch: Watch, wait: Callable[[float], int | None], show: Show | None) -> int:
+    while True:
+        tick = watch.tick()
+        if show is not None:
+            show(watch, tick)
+        code = wait(watch.seconds_to_next_tick())
+        if code is not None:
+            return code
