@@ -18,7 +18,7 @@ LEAST_RATIO = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What to change; `saves_s` is what the measurements promise, None where they promise nothing."""
+    """What to change, a sentence without its full stop; `saves_s` is None where the measurements promise nothing."""
 
     kind: str
     """tail, split, workers, waiting, memory, startup, nothing or unknown."""
@@ -36,7 +36,7 @@ def advise(use: Utilization, table: TestTable, host: HostIdle, *, wall_s: float)
     if plan is None:
         return Advice(
             kind="unknown",
-            sentence="Install drmviz where the tests run: without its pytest plugin no test can be told from another.",
+            sentence="Install drmviz where the tests run: without its pytest plugin no test can be told from another",
             why="No test was recorded, so there is no schedule to improve.",
         )
     danger = _memory(use, table, host)
@@ -66,7 +66,7 @@ def _memory(use: Utilization, table: TestTable, host: HostIdle) -> Advice | None
     mark = f"the highest of one process is {_gib(table.peak.bytes)}" if table.peak else "marks of processes are unknown"
     return Advice(
         kind="memory",
-        sentence=f"Use {fewer}: memory was close to its limit.",
+        sentence=f"Use {fewer}: memory was close to its limit",
         why=f"At the highest, {_percent(ratio)} of {whose} memory was in use; {mark}.",
         test=table.peak.test if table.peak else None,
     )
@@ -80,8 +80,7 @@ def _tail(table: TestTable, plan: Schedule) -> Advice | None:
     last = tail.tests[0]
     return Advice(
         kind="tail",
-        sentence=f"Start the longest tests first: the last one ran {_seconds(last.duration_s)}"
-        f" while other workers had nothing left to do.",
+        sentence=f"Start the longest tests first, the last one ran {_seconds(last.duration_s)}",
         saves_s=saves_s,
         why=f"The tests took {_seconds(plan.span_s)} on {plan.workers} workers, {_seconds(tail.seconds)} of it after"
         f" the first worker had run out. The same tests, longest first, fit into"
@@ -101,7 +100,7 @@ def _split(table: TestTable, plan: Schedule) -> Advice | None:
         return None
     return Advice(
         kind="split",
-        sentence=f"Split the longest test: it alone takes {_seconds(longest_s)}, and no run can be shorter.",
+        sentence=f"Split the longest test, it alone takes {_seconds(longest_s)}",
         saves_s=min(table.tail.seconds, plan.span_s - halves_s),
         why=f"All other tests fit into {_seconds(longest_first(rest, plan.workers))} on {plan.workers} workers. In two"
         f" halves, longest first, everything fits into {_seconds(halves_s)} instead of {_seconds(plan.span_s)}.",
@@ -127,13 +126,13 @@ def _workers(use: Utilization, table: TestTable, host: HostIdle, *, plan: Schedu
     count = next(n for n in range(plan.workers + 1, most + 1) if plan.expected_s(n) <= best_s * 1.05)
     expected_s = plan.expected_s(count)
     idle = (
-        f"tests used {_percent(per_worker)} of a core while they ran, so they mostly waited"
+        f"tests used {_percent(per_worker)} of a core, so they mostly waited"
         if waiting and count > free_cores
         else f"{free_cores:.0f} of {host.cores:.0f} cores are free for workers"
     )
     return Advice(
         kind="waiting" if waiting and count > free_cores else "workers",
-        sentence=f"Use -n {count}: {idle}.",
+        sentence=f"Use -n {count}: {idle}",
         saves_s=plan.span_s - expected_s,
         why=f"{_seconds(table.total_s)} of tests, longest first on {count} workers, take {_seconds(expected_s)} instead"
         f" of {_seconds(plan.span_s)} on {plan.workers}; the longest alone takes {_seconds(plan.durations_s[0])},"
@@ -158,7 +157,7 @@ def _startup(table: TestTable, *, wall_s: float) -> Advice | None:
         return None
     return Advice(
         kind="startup",
-        sentence=f"Make starting faster: {_seconds(startup_s)} of {_seconds(wall_s)} went by before the first test.",
+        sentence=f"Make starting faster: {_seconds(startup_s)} of {_seconds(wall_s)} went by before the first test",
         why=f"{_percent(startup_s / wall_s)} of the run is imports and collection, not tests; name the folders to"
         " collect, and look for slow imports with python -X importtime.",
     )
@@ -170,7 +169,7 @@ def _nothing(use: Utilization, table: TestTable, plan: Schedule) -> Advice:
     numbers = ", ".join(part for part in (ran, tail) if part)
     return Advice(
         kind="nothing",
-        sentence=f"Nothing worth changing: {numbers}." if numbers else "Nothing worth changing.",
+        sentence=f"Nothing worth changing: {numbers}" if numbers else "Nothing worth changing",
         why=f"No change of order or number of workers saves at least {_seconds(LEAST_S)} and {_percent(LEAST_RATIO)}"
         f" of the run; the tests took {_seconds(plan.span_s)} on {plan.workers} worker"
         f"{'' if plan.workers == 1 else 's'}.",

@@ -168,7 +168,7 @@ def _end_s(run: Run) -> float:
 
 
 def _grid(run: Run, metric: Metric, statistic: Statistic, rows: list[int]) -> FloatArray:
-    grid = run.grids.get((metric, statistic))
+    grid = run.grids.get((metric, statistic), run.grids.get((metric, "mean")))
     if grid is None:
         return np.full((len(rows), run.columns), np.nan)
     return np.where(run.alive[rows], grid[rows].astype(np.float64), np.nan)

@@ -25,7 +25,7 @@ class Fact:
     def line(self, width: int = WIDTH) -> str:
         head = f"{self.label:<{_LABEL}}{self.text}"
         if self.name is None:
-            return wording.cut(head + self.after, max(width, _LABEL + 20)) if width < WIDTH else head + self.after
+            return head + self.after
         room = width - wording.columns_of(head) - len(self.after) - 1
         return f"{head} {wording.cut(self.name, max(24, room))}{self.after}"
 
@@ -169,7 +169,7 @@ def _tail(sums: Study) -> Fact:
 
 def advice_fact(sums: Study) -> Fact:
     advice = sums.advice
-    saves = "" if advice.saves_s is None else f" Saves up to {wording.seconds(advice.saves_s)}."
+    saves = "" if advice.saves_s is None else f" (saves up to {wording.seconds(advice.saves_s)})"
     if advice.test is None:
         return Fact(label="advice", text=advice.sentence + saves)
-    return Fact(label="advice", text=advice.sentence + saves + " See", name=advice.test)
+    return Fact(label="advice", text=f"{advice.sentence}{saves}:", name=advice.test)

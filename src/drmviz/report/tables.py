@@ -29,7 +29,7 @@ def runs_json(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) -
     return {"runs": [_run(run, (stores or {}).get(run.header.id)) for run in runs]}
 
 
-def tests_tables(run: Run, *, top: int = 25) -> list[Table]:
+def tables_of_tests(run: Run, *, top: int = 25) -> list[Table]:
     """Return the slowest tests, the hungriest, and the sums by worker."""
     table = tests(run)
     drawn = [_ranked(f"Slowest tests (of {len(table.rows)})", table.slowest(top))]

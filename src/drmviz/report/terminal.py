@@ -40,8 +40,7 @@ def block(progress: Progress, *, width: int = 80, rows: int = MOST_ROWS, ascii_o
         drawn.extend(_row(worker, width, ascii_only=ascii_only) for worker in progress.workers)
     else:
         drawn.extend(_grid(progress.workers, width, rows=rows, ascii_only=ascii_only))
-    for status in progress.statuses[:3]:
-        drawn.append(_styled((f" ! {cut(status, width - 4)}", "yellow")))
+    drawn.extend(_styled((f" ! {cut(status, width - 4)}", "yellow")) for status in progress.statuses[:3])
     return Group(*drawn)
 
 
