@@ -22,6 +22,8 @@ def clean(text: str) -> str:
 
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
+    if category == "Zs":
+        return " "
     if category[0] != "C" and category not in ("Zl", "Zp"):
         return character
     code = ord(character)
