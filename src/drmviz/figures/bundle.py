@@ -1,0 +1,66 @@
+"""The Plotly script of the installed package, compressed once for each of its versions."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from base64 import b64encode
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from drmviz.errors import MissingExtraError
+from drmviz.system import Files, SystemFiles
+
+
+def bundle_path() -> Path:
+    """Return where the installed package keeps its script.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+    """
+    found = find_spec("plotly")
+    for place in (found.submodule_search_locations or ()) if found else ():
+        path = Path(place) / "package_data" / "plotly.min.js"
+        if path.is_file():
+            return path
+    raise MissingExtraError("Drawing HTML", "plotly")
+
+
+def cache_folder() -> Path:
+    """Return where what can be made again is kept; `DRMVIZ_HOME` moves it."""
+    home = os.environ.get("DRMVIZ_HOME")
+    return Path(home) / "cache" if home else Path(user_cache_dir("drmviz"))
+
+
+@lru_cache(maxsize=1)
+def compressed_bundle() -> str:
+    """Return the script, gzipped, in base64."""
+    return b64encode(_compressed(bundle_path(), cache_folder(), SystemFiles())).decode("ascii")
+
+
+def _compressed(script: Path, folder: Path, files: Files) -> bytes:
+    cached = folder / f"plotly-{_plotly_version()}-{script.stat().st_size}.js.gz"
+    try:
+        content = files.read_bytes(cached)
+        if zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], "little"):
+            return content[:-4]
+    except OSError:
+        pass  # not there yet, or not readable: made again
+    content = gzip.compress(files.read_bytes(script), compresslevel=9, mtime=0)
+    try:
+        files.replace(cached, content + zlib.crc32(content).to_bytes(4, "little"))
+    except OSError:
+        pass  # slower next time, and nothing else
+    return content
+
+
+def _plotly_version() -> str:
+    try:
+        return version("plotly")
+    except PackageNotFoundError:  # put on the path by hand
+        return "unknown"

@@ -1,0 +1,139 @@
+"""The heatmap as a Matplotlib figure: one ready image for each panel, with texts around it."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from drmviz.figures.base import FigureOptions
+from drmviz.figures.canvas import Canvas, coloured, notice
+from drmviz.figures.gaps import Pixels, hatch
+from drmviz.figures.heatmap import LEGIBLE_ROW_PX, Heatmap, Panel, absences, named_every, panel_height_px, row_means
+from drmviz.figures.names import columns, drawn
+from drmviz.figures.theme import Theme, ramp, rgb_of
+from drmviz.figures.units import day, percent, ticks
+
+_WIDTH_PX, _TOP_PX, _HEADING_PX, _EVENTS_PX, _AXIS_PX, _BOTTOM_PX = 1200, 64, 30, 14, 24, 14
+_LETTER_PX = 6.7
+_LONGEST_LABEL = 44
+_SURFACE = 250  # colours of the ramp come before it, ground and stripe of the hatching after it
+_EVENT_MARKS = {"added": "▲", "removed": "▼", "lost": "✕"}
+
+
+def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> Figure:
+    """Return the figure; without any panel it is a notice."""
+    width_px = options.width or _WIDTH_PX
+    if not heatmap.panels:
+        text = heatmap.notice or ""
+        return notice(heatmap.title, heatmap.subtitle, text, width_px=width_px, theme=theme)
+    rows, panels = len(heatmap.workers), len(heatmap.panels)
+    top_px = _TOP_PX if heatmap.title else 12
+    above_px = _HEADING_PX + (_EVENTS_PX if heatmap.events else 0)
+    fixed_px = top_px + _BOTTOM_PX + above_px + (panels - 1) * _HEADING_PX + panels * _AXIS_PX
+    panel_px = panel_height_px(rows, height=options.height, panels=panels, around_px=fixed_px)
+    canvas = Canvas(width_px, fixed_px + panels * panel_px, theme)
+    canvas.title(heatmap.title, heatmap.subtitle)
+    longest = min(_LONGEST_LABEL, max(8, width_px // 16))
+    labels = {row: drawn(heatmap.workers[row], limit=longest) for row in range(0, rows, named_every(rows, panel_px))}
+    left_px = 22 + round(_LETTER_PX * max(columns(label) for label in labels.values()))
+    y_px = top_px + above_px
+    for number, panel in enumerate(heatmap.panels):
+        box = (left_px, y_px, width_px - left_px - (58 if panel_px / rows >= LEGIBLE_ROW_PX else 20), panel_px)
+        up_px = 14 + (_EVENTS_PX if heatmap.events and number == 0 else 0)
+        canvas.text(left_px, y_px - up_px, panel.name, colour=theme.ink, size_px=13, weight="bold")
+        if heatmap.notice:
+            canvas.text(left_px + 12 + 10 * len(panel.name), y_px - up_px, heatmap.notice, colour=theme.ink_faint)
+        if number == 0:
+            _draw_scale(canvas, panel, right_px=box[0] + box[2], y_px=y_px - up_px)
+            _draw_events(canvas, heatmap, box)
+        _draw_cells(canvas, heatmap, panel, box)
+        _draw_labels(canvas, panel, labels, box)
+        _draw_clock(canvas, heatmap, box)
+        y_px += panel_px + _AXIS_PX + _HEADING_PX
+    return canvas.figure
+
+
+def pixels(heatmap: Heatmap, panel: Panel, *, row_px: int, column_px: int, gap_px: int, theme: Theme) -> Pixels:
+    """Return RGB: the ramp where measured, hatching where not, the surface where not alive."""
+    scaled = np.clip(panel.values * np.float32((_SURFACE - 1) / panel.highest), 0, _SURFACE - 1)
+    levels = np.where(np.isnan(scaled), np.float32(_SURFACE), np.rint(scaled)).astype(np.uint8)
+    levels = np.repeat(np.repeat(levels, column_px, axis=1), row_px, axis=0)
+    gaps = heatmap.gaps(panel)
+    if gaps.any():
+        levels = np.where(gaps.repeat(column_px, axis=1).repeat(row_px, axis=0),
+                          _SURFACE + hatch(gaps, row_px=row_px, column_px=column_px), levels)  # fmt: skip
+    if gap_px:
+        levels.reshape(len(gaps), row_px, -1)[:, row_px - gap_px :] = _SURFACE
+    ends = np.array([rgb_of(colour) for colour in (theme.surface, theme.track, theme.ink_faint)], dtype=np.uint8)
+    return coloured(levels, np.concatenate([ramp(theme.name, steps=_SURFACE), ends]))
+
+
+def _draw_cells(canvas: Canvas, heatmap: Heatmap, panel: Panel, box: tuple[float, float, float, float]) -> None:
+    rows, cells = panel.values.shape
+    row_px = box[3] / rows
+    fine = row_px >= 6
+    picture = pixels(
+        heatmap, panel, theme=canvas.theme,
+        row_px=round(row_px * canvas.scale) if fine else 1,
+        column_px=max(1, round(box[2] * canvas.scale / cells)) if fine or heatmap.gaps(panel).any() else 1,
+        gap_px=1 if fine else 0,
+    )  # fmt: skip
+    axes = canvas.axes(*box)
+    canvas.image(axes, picture, extent=(0, cells, rows, 0))
+    if row_px >= LEGIBLE_ROW_PX:
+        _draw_absences(canvas, axes, heatmap)
+
+
+def _draw_absences(canvas: Canvas, axes: Axes, heatmap: Heatmap) -> None:
+    lines = [[(first, row + 0.5), (end, row + 0.5)] for row, first, end in absences(heatmap.alive)]
+    axes.add_collection(
+        LineCollection(lines, colors=canvas.theme.line_strong, linewidths=0.8, linestyles=[(0, (1, 3))]), autolim=False
+    )
+
+
+def _draw_labels(canvas: Canvas, panel: Panel, labels: dict[int, str], box: tuple[float, float, float, float]) -> None:
+    left_px, top_px, width_px, height_px = box
+    row_px = height_px / len(panel.values)
+    for row, label in labels.items():
+        canvas.text(left_px - 8, top_px + (row + 0.5) * row_px, label, colour=canvas.theme.ink_soft, mono=True, ha="right")
+    if row_px < LEGIBLE_ROW_PX:
+        return
+    canvas.text(left_px + width_px + 6, top_px - 9, "mean", colour=canvas.theme.ink_faint, size_px=10)
+    for row, mean in enumerate(row_means(panel)):
+        text = percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
+        canvas.text(left_px + width_px + 6, top_px + (row + 0.5) * row_px, text, colour=canvas.theme.ink_faint)
+
+
+def _draw_clock(canvas: Canvas, heatmap: Heatmap, box: tuple[float, float, float, float]) -> None:
+    left_px, top_px, width_px, height_px = box
+    start_s, end_s = float(heatmap.starts_at_s[0]), heatmap.end_s
+    y_px = top_px + height_px + 12
+    canvas.text(left_px - 8, y_px, "UTC", colour=canvas.theme.ink_faint, ha="right")
+    moments, labels = ticks(start_s, end_s, most=max(2, int(width_px // 110)))
+    for moment, label in zip(moments, labels, strict=True):
+        x_px = left_px + (moment - start_s) / (end_s - start_s) * width_px
+        canvas.text(x_px, y_px, label, colour=canvas.theme.ink_faint, ha=_aligned(x_px - left_px, width_px))
+    if not moments:
+        canvas.text(left_px, y_px, day(start_s), colour=canvas.theme.ink_faint, ha="left")
+
+
+def _aligned(x_px: float, width_px: float) -> str:
+    return "left" if x_px < 25 else "right" if x_px > width_px - 25 else "center"
+
+
+def _draw_scale(canvas: Canvas, panel: Panel, *, right_px: float, y_px: float) -> None:
+    highest = percent(panel.highest) if panel.unit else f"{panel.highest:.0f}"
+    canvas.text(right_px, y_px, highest, colour=canvas.theme.ink_faint, ha="right")
+    canvas.text(right_px - 168, y_px, "0 %" if panel.unit else "0", colour=canvas.theme.ink_faint, ha="right")
+    axes = canvas.axes(right_px - 162, y_px - 4, 120, 8)
+    canvas.image(axes, ramp(canvas.theme.name)[None], extent=(0, 1, 1, 0))
+
+
+def _draw_events(canvas: Canvas, heatmap: Heatmap, box: tuple[float, float, float, float]) -> None:
+    colours = {"added": canvas.theme.up, "removed": canvas.theme.down, "lost": canvas.theme.bad}
+    start_s = float(heatmap.starts_at_s[0])
+    for event in heatmap.events:
+        x_px = box[0] + (event.at_s - start_s) / (heatmap.end_s - start_s) * box[2]
+        canvas.text(x_px, box[1] - 8, _EVENT_MARKS[event.kind], colour=colours[event.kind], size_px=10, ha="center")

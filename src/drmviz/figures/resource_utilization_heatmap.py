@@ -1,0 +1,178 @@
+"""Who was how busy when: one row for each worker, one cell for each stretch of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drmviz.figures import heatmap_plotly
+from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Heatmap, Panel, panel_height_px
+from drmviz.figures.names import count, drawn
+from drmviz.figures.occupancy import tests_by_cell
+from drmviz.figures.theme import THEMES
+from drmviz.figures.units import duration, percent
+from drmviz.model.decisions import FleetChange
+from drmviz.model.metrics import BoolArray, FloatArray, Metric, Statistic
+from drmviz.model.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio")
+_LOST = frozenset({"lost", "crashed", "reclaimed", "killed"})
+_NOUNS = {"worker": ("worker", "workers"), "process": ("process", "processes"), "host": ("host", "hosts")}
+_MOST_EVENTS = 60
+_MOST_NAMED = 6
+
+
+def needs(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics to read: the one asked for, or the usual three."""
+    return USUAL if options.metric is None else (options.metric,)
+
+
+def arrange(run: Run, options: FigureOptions) -> Heatmap:
+    """Lay each metric out as workers x columns, in the order of the run.
+
+    Rows are merged where there are more of them than pixels, unless the workers were named.
+    """
+    metrics = [m for m in USUAL if run.is_measured(m, options.statistic)] if options.metric is None else [options.metric]
+    notice = _notice(run, options, metrics)
+    rows = len(run.workers)
+    most = min(MOST_ROWS, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110))
+    per_row = 1 if options.workers_named else max(1, -(-rows // most))
+    panels = () if run.is_empty else tuple(_panel(run, metric, options.statistic, per_row) for metric in metrics)
+    return Heatmap(
+        title="Resource utilization" if options.title is None else options.title,
+        subtitle=_subtitle(run, options.statistic, per_row),
+        workers=tuple(_label(run, first, per_row) for first in range(0, rows, per_row)),
+        starts_at_s=run.starts_at_s,
+        width_s=run.width_s,
+        alive=run.alive if per_row == 1 else _grouped(run.alive, per_row, False).any(axis=1),
+        panels=panels,
+        statistic=options.statistic,
+        events=_events(run),
+        tests=tests_by_cell(run, per_row=per_row, rows=-(-rows // per_row)) if panels else None,
+        notice=notice,
+    )
+
+
+def draw_plotly(numbers: Heatmap, options: FigureOptions) -> PlotlySpec:
+    """Return one heatmap trace for each panel; all else is layout."""
+    return heatmap_plotly.draw(numbers, options, THEMES[options.theme])
+
+
+def draw_matplotlib(numbers: Heatmap, options: FigureOptions) -> Figure:
+    """Return the same picture for files that do not move."""
+    from drmviz.figures import heatmap_matplotlib  # Matplotlib is loaded by those who draw with it
+
+    return heatmap_matplotlib.draw(numbers, options, THEMES[options.theme])
+
+
+def describe(numbers: Heatmap) -> str:
+    """Say in one sentence what the picture shows."""
+    if not numbers.panels or numbers.notice:
+        return f"Heatmap without numbers: {numbers.notice}"
+    of = " and ".join(f"{panel.name} (mean {_written_mean(panel)})" for panel in numbers.panels)
+    return f"Heatmap of {of} of {numbers.subtitle}."
+
+
+def _written_mean(panel: Panel) -> str:
+    known = panel.values[np.isfinite(panel.values)]
+    if not known.size:
+        return "unknown"
+    mean = float(known.mean(dtype=np.float64))
+    return percent(mean) if panel.unit else f"{mean:.1f}"
+
+
+def _panel(run: Run, metric: Metric, statistic: Statistic, per_row: int) -> Panel:
+    counted = metric == "tasks_running"
+    values = run.values(metric, statistic) * np.float32(1 if counted else 100)
+    values[~run.alive] = np.nan
+    if per_row > 1:
+        values = _merged(values, per_row, statistic)
+    highest = max(1.0, float(np.nanmax(values, initial=0.0))) if counted else 100.0
+    return Panel(
+        metric=metric, name=METRIC_NAMES[metric], unit="" if counted else "%", values=values, highest=highest
+    )
+
+
+def _grouped(grid: FloatArray | BoolArray, per_row: int, filler: float) -> FloatArray:
+    """Return shape (groups, per_row, columns); the last group is filled up."""
+    rows, columns = grid.shape
+    short = -rows % per_row
+    if short:
+        grid = np.concatenate([grid, np.full((short, columns), filler, dtype=grid.dtype)])
+    grouped: FloatArray = grid.reshape(-1, per_row, columns)
+    return grouped
+
+
+def _merged(values: FloatArray, per_row: int, statistic: Statistic) -> FloatArray:
+    """Return the mean or the highest of what was measured in each group of rows; NaN where nothing was."""
+    grouped = _grouped(values, per_row, np.nan)
+    merged: FloatArray
+    if statistic == "max":
+        merged = np.fmax.reduce(grouped, axis=1)
+        return merged
+    known = np.isfinite(grouped)
+    counts = known.sum(axis=1, dtype=np.float32)
+    sums = np.where(known, grouped, np.float32(0)).sum(axis=1)
+    merged = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return merged
+
+
+def _label(run: Run, first: int, per_row: int) -> str:
+    group = run.workers[first : first + per_row]
+    return group[0].id if len(group) == 1 else f"{drawn(group[0].id)}–{drawn(group[-1].id)} ({len(group)})"
+
+
+def _subtitle(run: Run, statistic: Statistic, per_row: int) -> str:
+    noun, nouns = _NOUNS.get(run.workers[0].kind if run.workers else "worker", ("GPU", "GPUs"))
+    workers = count(len(run.workers), noun, plural=nouns)
+    parts = [drawn(run.header.title), f"{workers}, {per_row} per row" if per_row > 1 else workers]
+    if run.columns:
+        parts.append(duration(run.columns * run.width_s))
+        cell = "mean" if statistic == "mean" else "highest value"
+        parts.append(f"{cell} of {duration(run.width_s)} per cell")
+    return " · ".join(part for part in parts if part)
+
+
+def _notice(run: Run, options: FigureOptions, metrics: list[Metric]) -> str | None:
+    if run.is_empty:
+        why = "No worker was seen in this window" if run.measured_ticks else "Nothing has been recorded yet"
+        return " ".join((f"{why}.", *run.notes))
+    if options.metric is None and not metrics:
+        return " ".join(("None of CPU, memory and GPU was measured in this window.", *run.notes))
+    if options.metric is not None and not run.is_measured(options.metric, options.statistic):
+        run.values(options.metric, options.statistic)  # says so where it was not even read
+        return f"{METRIC_NAMES[options.metric]} was not measured in this window."
+    return None
+
+
+def _events(run: Run) -> tuple[Event, ...]:
+    """Gather fleet changes that fall into one narrow stretch; who was there from the start is none."""
+    if not run.columns:
+        return ()
+    shown = {worker.id for worker in run.workers}
+    start_s, span_s = float(run.starts_at_s[0]), run.columns * run.width_s
+    gathered: dict[tuple[int, str], list[FleetChange]] = {}
+    for change in run.changes:
+        place = int((change.at_s - start_s) / span_s * _MOST_EVENTS)
+        if change.worker not in shown or change.why == "finished" or not 0 <= place < _MOST_EVENTS:
+            continue
+        if change.change == "joined" and change.at_s < start_s + run.width_s:
+            continue
+        kind = "added" if change.change == "joined" else "lost" if change.why in _LOST else "removed"
+        gathered.setdefault((place, kind), []).append(change)
+    return tuple(
+        Event(at_s=min(change.at_s for change in changes), kind=kind, text=_event_text(kind, changes))
+        for (_, kind), changes in sorted(gathered.items())
+    )
+
+
+def _event_text(kind: str, changes: list[FleetChange]) -> str:
+    names = ", ".join(drawn(change.worker) for change in changes[:_MOST_NAMED])
+    more = f", +{len(changes) - _MOST_NAMED} more" if len(changes) > _MOST_NAMED else ""
+    whys = sorted({drawn(change.why) for change in changes if change.why})
+    return f"{count(len(changes), 'worker')} {kind}: {names}{more}" + (f" ({', '.join(whys[:3])})" if whys else "")
