@@ -40,7 +40,9 @@ def test_a_window_over_hot_and_sealed_ticks_a_roster_change_and_a_missed_stretch
         pass
 
     with Store.open(path) as store:  # the writer still holds it: the last block is hot
-        blocks = store._connection.execute("SELECT sealed, count(*) FROM block GROUP BY sealed").fetchall()
+        blocks = [
+            store._connection.execute("SELECT count(*) FROM block WHERE sealed = ?", (sealed,)).get for sealed in (1, 0)
+        ]
         for columns in (7, 100, 600, 2000):
             for start, end in ((None, None), (START_S + 123, START_S + 789), (START_S + 255, START_S + 280)):
                 run = store.read(
@@ -56,7 +58,7 @@ def test_a_window_over_hot_and_sealed_ticks_a_roster_change_and_a_missed_stretch
         whole = store.read(columns=2000, metrics=["cpu_ratio"])
     writer.close()
 
-    assert dict(blocks) == {1: 1, 0: 1}
+    assert blocks == [1, 1]
     assert [worker.id for worker in whole.workers] == ["gw0", "gw1", "gw2", "gw3", "gw10"]
     missed = (whole.starts_at_s >= START_S + 250) & (whole.starts_at_s < START_S + 290)
     assert np.isnan(whole.values("cpu_ratio")[:, missed]).all()

@@ -111,14 +111,16 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 def changes_of(workers: tuple[Worker, ...], start_us: int, end_us: int) -> tuple[FleetChange, ...]:
     start_s, end_s = start_us / 1e6, end_us / 1e6
-    changes = []
+    changes: list[tuple[float, int, FleetChange]] = []  # at one instant who leaves makes room for who joins
     for worker in workers:
         for life in worker.incarnations:
-            changes.append(FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined))
+            joined = FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined)
+            changes.append((joined.at_s, 1, joined))
             if life.left_at_s is not None:
-                changes.append(FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left))
-    inside = [change for change in changes if start_s <= change.at_s <= end_s]
-    return tuple(sorted(inside, key=lambda change: change.at_s))
+                left = FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left)
+                changes.append((left.at_s, 0 if left.at_s > joined.at_s else 2, left))
+    changes.sort(key=lambda entry: entry[:2])
+    return tuple(change for at_s, _, change in changes if start_s <= at_s <= end_s)
 
 
 def tasks_between(

@@ -93,10 +93,8 @@ class Writer:
 
     def _forget_half_sealed(self) -> None:
         """Throw away what a killed writer had packed of blocks without their mark, and queue those blocks again."""
+        self._forget_chunks_without_their_mark()
         with self._connection:
-            self._connection.execute(
-                "DELETE FROM chunk WHERE (run, block) IN (SELECT run, number FROM block WHERE NOT sealed)"
-            )
             self._connection.execute(
                 "DELETE FROM tick WHERE EXISTS"
                 " (SELECT 1 FROM block b WHERE b.run = tick.id >> 40 AND b.number = tick.block AND b.sealed)"
@@ -107,6 +105,12 @@ class Writer:
                 self._connection, "SELECT run, number FROM block WHERE NOT sealed ORDER BY run, number"
             )
         )
+
+    def _forget_chunks_without_their_mark(self) -> None:
+        with self._connection:
+            self._connection.execute(
+                "DELETE FROM chunk WHERE (run, block) IN (SELECT run, number FROM block WHERE NOT sealed)"
+            )
 
     def begin(
         self,
@@ -172,7 +176,7 @@ class Writer:
         self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> str | None:
-        """Leave one file behind; calling it again does nothing.
+        """Leave one file behind; calling it again does nothing. Blocks that are not sealed stay hot, and as readable.
 
         Returns:
             What could not be done because a reader held on, None where all is well. The next writer finishes it.
@@ -182,14 +186,9 @@ class Writer:
         self._closed = True
         said: str | None = None
         try:
-            while self.advance_sealing(CLOSING_S):  # one round is the budget; a second only finishes a started block
-                break
             if self._sealing is not None:
                 self._sealing = None
-                with self._connection:
-                    self._connection.execute(
-                        "DELETE FROM chunk WHERE (run, block) IN (SELECT run, number FROM block WHERE NOT sealed)"
-                    )
+                self._forget_chunks_without_their_mark()
             self._connection.execute("PRAGMA incremental_vacuum").fetchall()
             self._connection.set_busy_timeout(int(CLOSING_S * 1000))
             try:

@@ -1,0 +1,52 @@
+"""`python -m benchmarks [NAME ...] [--json] [--workers N] [--ticks N]`: every hot path beside its baseline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from benchmarks import drawing, overhead, recording
+from benchmarks.rows import Row
+
+ROWS: dict[str, Callable[[int, int], Row]] = {
+    "durable_tick": recording.durable_tick,
+    "closed_file": recording.closed_file,
+    "recording_memory": recording.recording_memory,
+    "heatmap_html": drawing.heatmap_html,
+    "heatmap_html_size": drawing.heatmap_html_size,
+    "heatmap_png": drawing.heatmap_png,
+    "recorder_overhead": overhead.recorder_overhead,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(ROWS)}; all by default")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--ticks", type=int, default=1000)
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in ROWS]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is not a benchmark; there are {', '.join(ROWS)}")
+    rows = []
+    for name in asked.names or ROWS:
+        row = ROWS[name](asked.workers, asked.ticks)
+        rows.append(row)
+        if not asked.json:
+            limit = "" if row.limit is None else f", at most {row.limit:g}"
+            print(
+                f"{row.name:<20} {row.ours:10.3f} {row.unit:<22} baseline {row.baseline:10.3f}  ratio {row.ratio:6.3f}"
+                f"  target {row.target:.3g}{limit}  {'holds' if row.holds else 'MISSED'}   ({row.baseline_is})",
+                flush=True,
+            )
+    if asked.json:
+        json.dump({"rows": [row.as_json() for row in rows]}, sys.stdout, indent=2)
+        print()
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

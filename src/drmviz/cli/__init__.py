@@ -1,0 +1,54 @@
+"""The `drmviz` command: one file per verb, every error one line with its exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from drmviz import __version__
+from drmviz.cli import doctor, draw, report, run, runs, tests
+from drmviz.errors import DRMVizError
+
+app = typer.Typer(
+    name="drmviz",
+    help="See how a fleet of test workers was used, why it grew or shrank, and what was wasted.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
+app.command("draw")(draw.draw)
+app.command("report")(report.report)
+app.command("tests")(tests.tests)
+app.command("runs")(runs.runs)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `drmviz` script."""
+    try:
+        app()
+    except DRMVizError as error:
+        print(f"drmviz: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,70 @@
+"""`drmviz draw`: figures of a recorded run as files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drmviz.cli.arguments import RunId, Stores, moment_s, one_store
+from drmviz.configuration import read_settings
+from drmviz.errors import UsageError
+from drmviz.model.metrics import METRICS, STATISTICS
+
+_SHORT = {"cpu": "cpu_ratio", "memory": "memory_ratio", "gpu": "gpu_ratio"}
+
+
+def draw(
+    stores: Stores = None,
+    figure: Annotated[list[str] | None, typer.Option(metavar="NAME|all", help="Which figure; repeat for more.")] = None,
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", metavar="html|png|svg|pdf|json", help="Repeat for more.")
+    ] = None,
+    output_dir: Annotated[Path, typer.Option(help="Where the files go.")] = Path(),
+    run_id: RunId = None,
+    metric: Annotated[str | None, typer.Option(help="cpu, memory, gpu or a metric's full name.")] = None,
+    statistic: Annotated[str, typer.Option(help="mean or max of a column.")] = "mean",
+    start: Annotated[str | None, typer.Option(help="ISO 8601 time or epoch seconds.")] = None,
+    end: Annotated[str | None, typer.Option(help="The same, not included.")] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20_000, help="At most so many columns.")] = 600,
+    workers: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these rows, never merged.")] = None,
+    theme: Annotated[str | None, typer.Option(help="light or dark.")] = None,
+    title: Annotated[str | None, typer.Option()] = None,
+    width: Annotated[int | None, typer.Option(min=200, max=20_000, help="Pixels.")] = None,
+    height: Annotated[int | None, typer.Option(min=150, max=20_000, help="Pixels.")] = None,
+) -> None:
+    """Write figures: the utilization heatmap and the tests, interactive or as pictures."""
+    from drmviz.drawing import draw as draw_files
+    from drmviz.figures.base import FigureOptions
+
+    full = _SHORT.get(metric or "", metric)
+    if full is not None and full not in METRICS:
+        raise UsageError(f"--metric {metric!r} is not one of cpu, memory, gpu, {', '.join(METRICS)}.")
+    if statistic not in STATISTICS:
+        raise UsageError(f"--statistic {statistic!r} is not one of {', '.join(STATISTICS)}.")
+    settings = read_settings(options={"theme": theme})
+    options = replace(
+        FigureOptions(),
+        metric=full,
+        statistic=statistic,
+        title=title,
+        theme=settings.theme,
+        width=width,
+        height=height,
+    )
+    written = draw_files(
+        one_store(stores),
+        figures=figure or ["all"],
+        formats=[kind for kinds in format_ or ["html"] for kind in kinds.split(",")],
+        output_dir=output_dir,
+        options=options,
+        run_id=run_id,
+        start_s=moment_s(start, "--start"),
+        end_s=moment_s(end, "--end"),
+        columns=columns,
+        workers=None if workers is None else [name for name in workers.split(",") if name],
+    )
+    for path in written:
+        print(path)

@@ -1,0 +1,127 @@
+"""`drmviz run`: a test command, recorded."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drmviz.cli.arguments import labels_of
+from drmviz.configuration import Settings, new_store_path, read_settings
+from drmviz.errors import DRMVizError, UsageError
+
+if TYPE_CHECKING:
+    from drmviz.model.samples import Tick
+    from drmviz.recorder.process import Recorded, Show, Watch
+
+FAILED_BEFORE_THE_START = 125
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="The test command.")],
+    store: Annotated[
+        Path | None, typer.Option(help="File to record into; a new one in the data folder by default.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes; beside the store by default.")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write neither report nor pictures.")] = False,
+    interval: Annotated[
+        str | None, typer.Option(metavar="S", help="Seconds between two samples [default: 0.5].")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run; repeat for more.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Not available until the live page is.")] = None,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no page.")] = False,
+) -> None:
+    """Run a test command, record it, and end with its exit code."""
+    if port is not None:
+        raise UsageError("--port needs the live page, which this version does not have. Leave it out.")
+    settings = read_settings(options={"store": store, "report": report, "interval": interval})
+    labels = {**settings.labels, **labels_of(label)}
+    try:
+        recorded = _record(command, settings, labels)
+    except DRMVizError as error:
+        print(f"drmviz: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code if error.exit_code in (126, 127) else FAILED_BEFORE_THE_START) from error
+    _say_what_happened(recorded, None if no_report else settings.report or recorded.store.with_suffix(".html"))
+    raise typer.Exit(recorded.exit_code or 0)
+
+
+def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> Recorded:
+    from drmviz.recorder.process import Plan, record_command
+
+    run_id = uuid.uuid4().hex[:12]
+    path = settings.store or new_store_path(time.time(), run_id)
+    print(f"drmviz: recording into {path}", file=sys.stderr)
+    with _progress() as show:
+        return record_command(
+            command,
+            Plan(store=path.absolute(), interval_s=settings.interval_s, labels=labels, run_id=run_id),
+            show=show,
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Show | None]:
+    """Show a live block on stderr, where that is a terminal and the command's own output goes elsewhere."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield None
+        return
+    from drmviz.report.terminal import LiveProgress
+
+    live = LiveProgress(sys.stderr)
+    try:
+        yield lambda watch, tick: live.show(_seen(watch, tick))
+    finally:
+        live.close()
+
+
+def _seen(watch: Watch, tick: Tick) -> Progress:
+    from drmviz.model.metrics import METRIC_ROW
+    from drmviz.report.progress import Progress, WorkerProgress
+
+    def known(name: str, column: int) -> float | None:
+        value = float(tick.values[METRIC_ROW[name], column])
+        return None if value != value else value
+
+    done = watch.source.progress
+    return Progress(
+        elapsed_s=watch.elapsed_s,
+        tests_done=done.done,
+        tests_failed=done.failed,
+        tests_running=len(done.running),
+        tests_total=done.total,
+        workers=tuple(
+            WorkerProgress(
+                id=life.id,
+                cpu_ratio=known("cpu_ratio", column),
+                memory_ratio=known("memory_ratio", column),
+                test=done.running.get(life.id),
+            )
+            for column, life in enumerate(tick.roster.incarnations)
+            if life.entry.kind == "worker"
+        ),
+        statuses=tuple(f"{name}: {status.reason}" for name, status in watch.statuses.items() if status.state != "OK"),
+    )
+
+
+def _say_what_happened(recorded: Recorded, report: Path | None) -> None:
+    from drmviz.closing import summary_lines, write_pictures
+
+    try:
+        for line in summary_lines(recorded):
+            print(f"drmviz: {line}", file=sys.stderr)
+        if report is not None:
+            written, failed = write_pictures(recorded, report)
+            for path in written:
+                print(f"drmviz: wrote {path}", file=sys.stderr)
+            for reason in failed:
+                print(f"drmviz: {reason}", file=sys.stderr)
+    except DRMVizError as error:  # the tests ran: their exit code stands, whatever became of the pictures
+        print(f"drmviz: {error}", file=sys.stderr)

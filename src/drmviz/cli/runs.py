@@ -1,0 +1,39 @@
+"""`drmviz runs`: what is recorded."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from drmviz.cli.arguments import AsJson, Stores
+from drmviz.configuration import read_settings, recorded_stores, runs_folder
+from drmviz.errors import StoreError
+from drmviz.model.run import Run
+
+
+def runs(stores: Stores = None, as_json: AsJson = False) -> None:
+    """List the recorded runs of a store, or of every store in the data folder."""
+    from drmviz.report.tables import print_tables, runs_json, runs_table
+    from drmviz.store import Store
+
+    configured = read_settings().store
+    paths = stores or sorted({*recorded_stores(), *([configured] if configured and configured.exists() else [])})
+    found: list[Run] = []
+    where: dict[str, str] = {}
+    for path in paths:
+        try:
+            with Store.open(path) as store:
+                for header in store.runs():
+                    found.append(store.read(header.id, metrics=("cpu_ratio",), columns=1))
+                    where[header.id] = str(path)
+        except StoreError as error:
+            if stores:
+                raise
+            print(f"drmviz: {error}", file=sys.stderr)
+    if as_json:
+        json.dump(runs_json(found, stores=where), sys.stdout, ensure_ascii=True, allow_nan=False)
+        print()
+    elif found:
+        print_tables([runs_table(found, stores=where)], sys.stdout)
+    else:
+        print(f"Nothing is recorded in {runs_folder()} yet. Record a run with: drmviz run -- COMMAND")

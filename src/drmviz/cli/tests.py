@@ -1,0 +1,30 @@
+"""`drmviz tests`: use per test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from drmviz.cli.arguments import AsJson, RunId, Stores, one_store
+
+
+def tests(
+    stores: Stores = None,
+    run_id: RunId = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the slowest and hungriest.")] = 25,
+    as_json: AsJson = False,
+) -> None:
+    """List the slowest and the hungriest tests and the sums by worker, or every test as JSON."""
+    from drmviz.report.tables import print_tables, tests_json, tests_tables
+    from drmviz.store import Store
+
+    with Store.open(one_store(stores)) as store:
+        run = store.read(run_id, metrics=("cpu_ratio",), columns=1)
+    if as_json:
+        json.dump(tests_json(run), sys.stdout, ensure_ascii=True, allow_nan=False)
+        print()
+    else:
+        print_tables(tests_tables(run, top=top), sys.stdout)

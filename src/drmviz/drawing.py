@@ -1,0 +1,100 @@
+"""From a recorded history to files: where the store, the figures and the report meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from drmviz.errors import OutputError, UsageError
+from drmviz.figures import FIGURES, load
+from drmviz.figures.base import FigureOptions
+from drmviz.figures.saving import FORMATS, write
+from drmviz.model.metrics import METRICS
+from drmviz.model.run import Run
+from drmviz.report import page
+from drmviz.store import Store
+from drmviz.system import SystemFiles
+
+COLUMNS = 600
+"""Columns of a picture unless asked otherwise: about as many as a screen shows."""
+
+
+def draw(
+    store: str | Path,
+    *,
+    figures: Sequence[str] = ("all",),
+    formats: Sequence[str] = ("html",),
+    output_dir: str | Path = ".",
+    options: FigureOptions | None = None,
+    run_id: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    columns: int = COLUMNS,
+    workers: Sequence[str] | None = None,
+    name: str = "{stem}",
+) -> list[Path]:
+    """Draw figures of one recorded run and return the files written.
+
+    Args:
+        store: path of a recorded history.
+        figures: stems of `drmviz.figures.FIGURES`, or `all`.
+        formats: of html, png, svg, pdf, json.
+        output_dir: where the files go; made when missing.
+        options: metric, statistic, title, theme and size.
+        run_id: which run; the newest when None.
+        start_s: seconds since the epoch; the run's beginning when None.
+        end_s: the same, not included; the newest tick when None.
+        columns: at most so many.
+        workers: only these rows, never merged.
+        name: file name without its suffix; `{stem}` stands for the figure.
+
+    Raises:
+        UsageError: no such figure or format.
+        StoreError: the history cannot be read.
+        OutputError: a file cannot be written.
+    """
+    stems = list(FIGURES) if "all" in figures else list(dict.fromkeys(figures))
+    for unknown in [wanted for wanted in formats if wanted not in FORMATS]:
+        raise UsageError(f"{unknown!r} is not a format; there are {', '.join(FORMATS)}.")
+    options = options or FigureOptions()
+    if workers is not None:
+        options = replace(options, workers_named=True)
+    folder = Path(output_dir).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    written = []
+    with Store.open(store) as history:
+        for stem in stems:
+            run = history.read(
+                run_id,
+                start_s=start_s,
+                end_s=end_s,
+                columns=columns,
+                metrics=load(stem).needs(options) or METRICS[:1],
+                statistics=(options.statistic,),
+                workers=workers,
+            )
+            written += [write(stem, run, folder / f"{name.format(stem=stem)}.{kind}", options) for kind in formats]
+    return written
+
+
+def runs_for_report(store: str | Path, run_id: str | None = None) -> tuple[Run, Run]:
+    """Read what summaries and the report need: the workers' run, and the host's."""
+    with Store.open(store) as history:
+        workers = history.read(run_id, columns=COLUMNS, statistics=("mean", "max"))
+        return workers, history.read(run_id, columns=COLUMNS, kinds=("host",), statistics=("mean", "max"))
+
+
+def write_report(store: str | Path, path: str | Path, *, run_id: str | None = None) -> Path:
+    """Write the one-file report of a recorded run and return its path."""
+    target = Path(path).expanduser()
+    run, host = runs_for_report(store, run_id)
+    html = page.render(run, host)
+    try:
+        SystemFiles().replace(target, html.encode("utf-8"))
+    except OSError as error:
+        raise OutputError(target, error.strerror or str(error)) from error
+    return target
