@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Generator
@@ -138,7 +137,6 @@ class TestHooks:
             self._guard.run(self._attach, report)
         return report
 
-    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         self._guard.run(self._finish)
 
@@ -292,7 +290,7 @@ class Controller:
         if summary.exists():
             for line in summary.read_text(encoding="utf-8").splitlines():
                 terminalreporter.write_line(line)
-            shutil.rmtree(self._path, ignore_errors=True)
+            spool.remove(self._path)
         else:
             terminalreporter.write_line(f"drmviz: the recorder gave no answer; its log is {self._path}/recorder.log")
 

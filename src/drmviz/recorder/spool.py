@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from drmviz.sources.spool_tail import EVENTS
 
 ENVIRONMENT_VARIABLE = "DRMVIZ_SPOOL"
 """Names a spool that the first pytest controller may claim."""
 
-EVENTS = "events.jsonl"
 TOKEN = "token"
 CLAIM = "claim"
 SUMMARY = "summary.txt"
 """What the recorder leaves for pytest's own reporter to print."""
-
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,11 @@ def release(path: str) -> None:
         return
 
 
+def remove(path: str) -> None:
+    """Delete a spool and everything in it; one that is gone already is fine."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def read_token(path: str) -> str | None:
     """Return what proves that a folder of this name is the same folder; None when it cannot be read."""
     try:
@@ -93,40 +98,3 @@ def _write_new(path: str, content: bytes) -> None:
         os.write(descriptor, content)
     finally:
         os.close(descriptor)
-
-
-@dataclass(slots=True)
-class Tail:
-    """Reads what was appended since the last time; a line that is not whole yet waits."""
-
-    path: Path
-    """The spool, not its file."""
-    offset: int = 0
-    bad_lines: int = 0
-    """Lines that are no event; each is skipped."""
-    missing: bool = field(default=False)
-    """The file could not be read the last time."""
-
-    def read(self) -> list[Event]:
-        """Return the events of all whole lines that are new."""
-        try:
-            with (self.path / EVENTS).open("rb") as file:
-                file.seek(self.offset)
-                fresh = file.read()
-        except OSError:
-            self.missing = True
-            return []
-        self.missing = False
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        return [event for line in whole.splitlines() if (event := self._parsed(line)) is not None]
-
-    def _parsed(self, line: bytes) -> Event | None:
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            return event
-        self.bad_lines += 1
-        return None

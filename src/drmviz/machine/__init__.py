@@ -1,0 +1,1 @@
+"""What this machine has and does: its limits, its processes, its GPUs; shared by the sources."""
