@@ -52,4 +52,5 @@ def load(stem: str) -> FigureModule:
     info = FIGURES.get(stem)
     if info is None:
         raise UsageError(f"There is no figure {stem!r}. Choose one of: {', '.join(FIGURES)}.")
-    return import_module(info.module)  # type: ignore[return-value]
+    module: FigureModule = import_module(info.module)
+    return module

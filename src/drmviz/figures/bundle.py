@@ -6,6 +6,7 @@ import gzip
 import os
 import zlib
 from base64 import b64encode
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -45,17 +46,13 @@ def compressed_bundle() -> str:
 
 def _compressed(script: Path, folder: Path, files: Files) -> bytes:
     cached = folder / f"plotly-{_plotly_version()}-{script.stat().st_size}.js.gz"
-    try:
+    with suppress(OSError):  # not there yet, or not readable: made again
         content = files.read_bytes(cached)
         if zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], "little"):
             return content[:-4]
-    except OSError:
-        pass  # not there yet, or not readable: made again
     content = gzip.compress(files.read_bytes(script), compresslevel=9, mtime=0)
-    try:
+    with suppress(OSError):  # slower next time, and nothing else
         files.replace(cached, content + zlib.crc32(content).to_bytes(4, "little"))
-    except OSError:
-        pass  # slower next time, and nothing else
     return content
 
 

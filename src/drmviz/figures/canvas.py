@@ -6,12 +6,11 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from drmviz.errors import MissingExtraError
-from drmviz.figures.gaps import Pixels
 from drmviz.figures.names import drawn
+from drmviz.figures.png import Pixels
 from drmviz.figures.theme import Theme
+from drmviz.figures.units import clock, ticks
 
 try:
     from matplotlib.axes import Axes
@@ -70,6 +69,19 @@ class Canvas:
             limit = max(20, int((self.width_px - 36) / 6.6))
             self.text(18, 46, drawn(subtitle, limit=limit), colour=self.theme.ink_faint, size_px=12)
 
+    def clock(self, start_s: float, end_s: float, box: tuple[float, float, float, float]) -> None:
+        """Write the time of day, in UTC, below a box of (left, top, width, height)."""
+        left_px, top_px, width_px, height_px = box
+        y_px, colour = top_px + height_px + 12, self.theme.ink_faint
+        self.text(left_px - 8, y_px, "UTC", colour=colour, ha="right")
+        moments, labels = ticks(start_s, end_s, most=max(2, int(width_px // 110)))
+        for moment, label in zip(moments, labels, strict=True):
+            x_px = (moment - start_s) / (end_s - start_s) * width_px
+            side = "left" if x_px < 25 else "right" if x_px > width_px - 25 else "center"
+            self.text(left_px + x_px, y_px, label, colour=colour, ha=side)
+        if not moments:
+            self.text(left_px, y_px, clock(start_s), colour=colour, ha="left")
+
 
 def notice(title: str, subtitle: str, text: str, *, width_px: int, theme: Theme) -> Figure:
     """Return a figure that says why there is nothing to see."""
@@ -97,8 +109,3 @@ def _families(mono: bool) -> tuple[str, ...]:
 @lru_cache(maxsize=2)
 def _fonts(mono: bool) -> tuple[FT2Font, ...]:
     return tuple(FT2Font(findfont(family)) for family in _families(mono))
-
-
-def coloured(levels: Pixels, table: Pixels) -> Pixels:
-    """Return RGB of shape (rows, columns, 3)."""
-    return np.take(table, levels, axis=0)

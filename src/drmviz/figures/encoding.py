@@ -56,7 +56,8 @@ def quantised(values: FloatArray) -> tuple[IntArray | FloatArray, float]:
     kind, step = (np.uint8, 0.5) if values.size > _FEW_CELLS and highest <= 127 else (np.uint16, 0.1)
     unknown = np.iinfo(kind).max
     scaled = np.rint(values * np.float32(1 / step), dtype=np.float32)
-    return np.where(known, scaled, unknown).astype(kind), step
+    whole: IntArray = np.where(known, scaled, unknown).astype(kind)
+    return whole, step
 
 
 def _packed(value: Any) -> dict[str, Any]:
@@ -71,8 +72,8 @@ def _packed(value: Any) -> dict[str, Any]:
         }
     if isinstance(value, np.ndarray):
         numbers, step = quantised(value)
-        content = b64encode(np.ascontiguousarray(numbers).data).decode()
-        return {"shape": numbers.shape, "bytes": numbers.dtype.itemsize, "step": step, "base64": content}
+        text = b64encode(np.ascontiguousarray(numbers).data).decode()
+        return {"shape": numbers.shape, "bytes": numbers.dtype.itemsize, "step": step, "base64": text}
     raise TypeError(f"{type(value).__name__} is not part of a figure")
 
 

@@ -1,4 +1,4 @@
-"""Workers x time as numbers, and how many pixels each of them gets."""
+"""Workers x time as numbers, the same for both libraries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 from drmviz.figures.base import CellText
 from drmviz.model.metrics import BoolArray, FloatArray, Metric, Statistic
 
-LEGIBLE_ROW_PX = 11
 MOST_ROWS = 500
-_TALLEST_PX = 500
-_ROW_PX = ((4, 26), (12, 20), (40, 14))
-"""Up to so many rows each gets so many pixels."""
 
 METRIC_NAMES: dict[Metric, str] = {
     "cpu_ratio": "CPU",
@@ -78,31 +74,6 @@ class Heatmap:
         """Return where a worker lived and was not measured."""
         gaps: BoolArray = self.alive & np.isnan(panel.values)
         return gaps
-
-
-def panel_height_px(rows: int, *, height: int | None, panels: int, around_px: int) -> int:
-    """Return the pixels that the rows of one panel get together.
-
-    Args:
-        height: what the user asked for the whole figure.
-        around_px: what titles and axes take of it.
-    """
-    if height is not None:
-        return max(20, (height - around_px) // max(1, panels))
-    for most, row_px in _ROW_PX:
-        if rows <= most:
-            return rows * row_px
-    return _TALLEST_PX
-
-
-def named_every(rows: int, height_px: float) -> int:
-    """Return that every n-th row can carry its name."""
-    row_px = height_px / max(1, rows)
-    every = 1
-    for every in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000):
-        if every * row_px >= LEGIBLE_ROW_PX:
-            break
-    return every
 
 
 def row_means(panel: Panel) -> list[float]:

@@ -8,12 +8,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from drmviz.figures.base import FigureOptions
-from drmviz.figures.canvas import Canvas, coloured, notice
-from drmviz.figures.gaps import Pixels, hatch
-from drmviz.figures.heatmap import LEGIBLE_ROW_PX, Heatmap, Panel, absences, named_every, panel_height_px, row_means
+from drmviz.figures.canvas import Canvas, notice
+from drmviz.figures.gaps import hatch
+from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
 from drmviz.figures.names import columns, drawn
+from drmviz.figures.png import Pixels
+from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import Theme, ramp, rgb_of
-from drmviz.figures.units import day, percent, ticks
+from drmviz.figures.units import percent
 
 _WIDTH_PX, _TOP_PX, _HEADING_PX, _EVENTS_PX, _AXIS_PX, _BOTTOM_PX = 1200, 64, 30, 14, 24, 14
 _LETTER_PX = 6.7
@@ -50,13 +52,13 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> Figure:
             _draw_events(canvas, heatmap, box)
         _draw_cells(canvas, heatmap, panel, box)
         _draw_labels(canvas, panel, labels, box)
-        _draw_clock(canvas, heatmap, box)
+        canvas.clock(float(heatmap.starts_at_s[0]), heatmap.end_s, box)
         y_px += panel_px + _AXIS_PX + _HEADING_PX
     return canvas.figure
 
 
 def pixels(heatmap: Heatmap, panel: Panel, *, row_px: int, column_px: int, gap_px: int, theme: Theme) -> Pixels:
-    """Return RGB: the ramp where measured, hatching where not, the surface where not alive."""
+    """Return opaque RGBA: the ramp where measured, hatching where not, the surface where not alive."""
     scaled = np.clip(panel.values * np.float32((_SURFACE - 1) / panel.highest), 0, _SURFACE - 1)
     levels = np.where(np.isnan(scaled), np.float32(_SURFACE), np.rint(scaled)).astype(np.uint8)
     levels = np.repeat(np.repeat(levels, column_px, axis=1), row_px, axis=0)
@@ -66,8 +68,10 @@ def pixels(heatmap: Heatmap, panel: Panel, *, row_px: int, column_px: int, gap_p
                           _SURFACE + hatch(gaps, row_px=row_px, column_px=column_px), levels)  # fmt: skip
     if gap_px:
         levels.reshape(len(gaps), row_px, -1)[:, row_px - gap_px :] = _SURFACE
-    ends = np.array([rgb_of(colour) for colour in (theme.surface, theme.track, theme.ink_faint)], dtype=np.uint8)
-    return coloured(levels, np.concatenate([ramp(theme.name, steps=_SURFACE), ends]))
+    table = np.full((_SURFACE + 3, 4), 255, dtype=np.uint8)
+    table[:_SURFACE, :3] = ramp(theme.name, steps=_SURFACE)
+    table[_SURFACE:, :3] = [rgb_of(colour) for colour in (theme.surface, theme.track, theme.ink_faint)]
+    return np.take(table, levels, axis=0)
 
 
 def _draw_cells(canvas: Canvas, heatmap: Heatmap, panel: Panel, box: tuple[float, float, float, float]) -> None:
@@ -95,32 +99,15 @@ def _draw_absences(canvas: Canvas, axes: Axes, heatmap: Heatmap) -> None:
 
 def _draw_labels(canvas: Canvas, panel: Panel, labels: dict[int, str], box: tuple[float, float, float, float]) -> None:
     left_px, top_px, width_px, height_px = box
-    row_px = height_px / len(panel.values)
+    row_px, colour = height_px / len(panel.values), canvas.theme.ink_soft
     for row, label in labels.items():
-        canvas.text(left_px - 8, top_px + (row + 0.5) * row_px, label, colour=canvas.theme.ink_soft, mono=True, ha="right")
+        canvas.text(left_px - 8, top_px + (row + 0.5) * row_px, label, colour=colour, mono=True, ha="right")
     if row_px < LEGIBLE_ROW_PX:
         return
     canvas.text(left_px + width_px + 6, top_px - 9, "mean", colour=canvas.theme.ink_faint, size_px=10)
     for row, mean in enumerate(row_means(panel)):
         text = percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
         canvas.text(left_px + width_px + 6, top_px + (row + 0.5) * row_px, text, colour=canvas.theme.ink_faint)
-
-
-def _draw_clock(canvas: Canvas, heatmap: Heatmap, box: tuple[float, float, float, float]) -> None:
-    left_px, top_px, width_px, height_px = box
-    start_s, end_s = float(heatmap.starts_at_s[0]), heatmap.end_s
-    y_px = top_px + height_px + 12
-    canvas.text(left_px - 8, y_px, "UTC", colour=canvas.theme.ink_faint, ha="right")
-    moments, labels = ticks(start_s, end_s, most=max(2, int(width_px // 110)))
-    for moment, label in zip(moments, labels, strict=True):
-        x_px = left_px + (moment - start_s) / (end_s - start_s) * width_px
-        canvas.text(x_px, y_px, label, colour=canvas.theme.ink_faint, ha=_aligned(x_px - left_px, width_px))
-    if not moments:
-        canvas.text(left_px, y_px, day(start_s), colour=canvas.theme.ink_faint, ha="left")
-
-
-def _aligned(x_px: float, width_px: float) -> str:
-    return "left" if x_px < 25 else "right" if x_px > width_px - 25 else "center"
 
 
 def _draw_scale(canvas: Canvas, panel: Panel, *, right_px: float, y_px: float) -> None:

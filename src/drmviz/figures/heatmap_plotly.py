@@ -8,17 +8,10 @@ import numpy as np
 
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
-from drmviz.figures.heatmap import (
-    LEGIBLE_ROW_PX,
-    Heatmap,
-    Panel,
-    absences,
-    named_every,
-    panel_height_px,
-    row_means,
-)
+from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
 from drmviz.figures.names import columns, drawn, escaped
 from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout
+from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
 from drmviz.figures.units import clock, iso, percent
 
@@ -82,7 +75,7 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
     value = f"%{{z:.1f}} {panel.unit}" if panel.unit else "%{z:.1f} tasks"
     starts = iso(heatmap.starts_at_s)
     if len(starts) == 1:  # a single cell has no neighbour that says how wide it is, so its end is given too
-        starts = iso(heatmap.starts_at_s.repeat(2) + [0.0, heatmap.width_s])
+        starts += iso(heatmap.starts_at_s + heatmap.width_s)
     trace: dict[str, Any] = {
         "type": "heatmap",
         "name": panel.name,
@@ -148,7 +141,7 @@ def _worker_axis(
 
 def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: str, theme: Theme) -> None:
     """Write the panel's name above it, what its colours mean, and that the clock is UTC."""
-    at = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "y": 1, "yanchor": "bottom"}
+    at: dict[str, Any] = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "y": 1, "yanchor": "bottom"}
     up = 4 + (_EVENTS_PX if heatmap.events and not axis else 0)
     name = f"<b>{escaped(panel.name)}</b>"
     if heatmap.notice:
@@ -165,12 +158,10 @@ def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: st
 
 
 def _mark_means(layout: dict[str, Any], panel: Panel, axis: str, theme: Theme) -> None:
-    at = {"xref": f"x{axis} domain", "x": 1, "xanchor": "left", "xshift": 6}
+    at: dict[str, Any] = {"xref": f"x{axis} domain", "x": 1, "xanchor": "left", "xshift": 6}
     for row, mean in enumerate(row_means(panel)):
         text = percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
-        layout["annotations"].append(
-            annotation(text, theme.ink_faint, yref=f"y{axis}", y=row, yanchor="middle", **at)
-        )
+        layout["annotations"].append(annotation(text, theme.ink_faint, yref=f"y{axis}", y=row, yanchor="middle", **at))
     layout["annotations"].append(
         annotation("mean", theme.ink_faint, yref=f"y{axis} domain", y=1, yanchor="bottom", yshift=4, size=10, **at)
     )
@@ -194,7 +185,7 @@ def _mark_absences(layout: dict[str, Any], heatmap: Heatmap, theme: Theme, *, do
     stretches = absences(heatmap.alive) if dotted else []
     if len(stretches) * len(heatmap.panels) > _MOST_DOTTED:
         return
-    moments = iso(heatmap.starts_at_s) + [iso(heatmap.starts_at_s[-1:] + heatmap.width_s)[0]]
+    moments = iso(np.append(heatmap.starts_at_s, heatmap.end_s))
     for number in range(len(heatmap.panels)):
         axis = "" if number == 0 else str(number + 1)
         for row, first, end in stretches:

@@ -51,6 +51,6 @@ def _texts(
     for pair in pairs.tolist():
         more = f", +{pair % width} more" if pair % width else ""
         texts.append(f"<br>{escaped(drawn(tasks[pair // width].name))}{more}")
-    index = np.zeros(shape[0] * shape[1], dtype=np.uint16 if len(texts) < 65536 else np.uint32)
+    index: IntArray = np.zeros(shape[0] * shape[1], dtype=np.uint16 if len(texts) < 65536 else np.uint32)
     index[cells] = which + 1
     return CellText(texts=tuple(texts), index=index.reshape(shape))

@@ -34,7 +34,7 @@ def figure_block_html(element_id: str, spec: PlotlySpec, description: str) -> st
     height = int(spec["layout"].get("height", 450))
     return (
         f'<div class="drmviz-figure" id="{name}" role="img" aria-label="{alt}" style="min-height:{height}px">'
-        f'<noscript><p>{alt} Switch JavaScript on to see it.</p></noscript></div>\n'
+        f"<noscript><p>{alt} Switch JavaScript on to see it.</p></noscript></div>\n"
         f'<script type="application/json" data-figure="{name}">{to_page_json(spec).decode()}</script>\n'
     )
 

@@ -48,7 +48,8 @@ def base_layout(title: str, subtitle: str, options: FigureOptions, theme: Theme)
 def notice_layout(layout: dict[str, Any], notice: str, theme: Theme) -> PlotlySpec:
     """Return a figure that says why there is nothing to see."""
     hidden = {"visible": False, "range": [0, 1]}
-    text = annotation(escaped(drawn(notice, limit=240)), theme.ink_soft, xref="paper", yref="paper", x=0.5, y=0.5, size=14)
+    middle: dict[str, Any] = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
+    text = annotation(escaped(drawn(notice, limit=240)), theme.ink_soft, size=14, **middle)
     layout |= {
         "height": layout.get("height", 240), "xaxis": hidden, "yaxis": hidden, "annotations": [text],
         "margin": {"l": 24, "r": 24, "t": 64, "b": 24},

@@ -8,9 +8,10 @@ import numpy as np
 
 from drmviz.figures import heatmap_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
-from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Heatmap, Panel, panel_height_px
+from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Heatmap, Panel
 from drmviz.figures.names import count, drawn
 from drmviz.figures.occupancy import tests_by_cell
+from drmviz.figures.rows import panel_height_px
 from drmviz.figures.theme import THEMES
 from drmviz.figures.units import duration, percent
 from drmviz.model.decisions import FleetChange
@@ -37,7 +38,7 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
 
     Rows are merged where there are more of them than pixels, unless the workers were named.
     """
-    metrics = [m for m in USUAL if run.is_measured(m, options.statistic)] if options.metric is None else [options.metric]
+    metrics = [options.metric] if options.metric else [m for m in USUAL if run.is_measured(m, options.statistic)]
     notice = _notice(run, options, metrics)
     rows = len(run.workers)
     most = min(MOST_ROWS, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110))
@@ -49,7 +50,7 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
         workers=tuple(_label(run, first, per_row) for first in range(0, rows, per_row)),
         starts_at_s=run.starts_at_s,
         width_s=run.width_s,
-        alive=run.alive if per_row == 1 else _grouped(run.alive, per_row, False).any(axis=1),
+        alive=_lived(run.alive, per_row),
         panels=panels,
         statistic=options.statistic,
         events=_events(run),
@@ -93,31 +94,25 @@ def _panel(run: Run, metric: Metric, statistic: Statistic, per_row: int) -> Pane
     if per_row > 1:
         values = _merged(values, per_row, statistic)
     highest = max(1.0, float(np.nanmax(values, initial=0.0))) if counted else 100.0
-    return Panel(
-        metric=metric, name=METRIC_NAMES[metric], unit="" if counted else "%", values=values, highest=highest
-    )
+    return Panel(metric=metric, name=METRIC_NAMES[metric], unit="" if counted else "%", values=values, highest=highest)
 
 
-def _grouped(grid: FloatArray | BoolArray, per_row: int, filler: float) -> FloatArray:
-    """Return shape (groups, per_row, columns); the last group is filled up."""
-    rows, columns = grid.shape
-    short = -rows % per_row
-    if short:
-        grid = np.concatenate([grid, np.full((short, columns), filler, dtype=grid.dtype)])
-    grouped: FloatArray = grid.reshape(-1, per_row, columns)
-    return grouped
+def _lived(alive: BoolArray, per_row: int) -> BoolArray:
+    """Return where any worker of a row lived."""
+    lived: BoolArray = np.logical_or.reduceat(alive, np.arange(0, len(alive), per_row)) if per_row > 1 else alive
+    return lived
 
 
 def _merged(values: FloatArray, per_row: int, statistic: Statistic) -> FloatArray:
     """Return the mean or the highest of what was measured in each group of rows; NaN where nothing was."""
-    grouped = _grouped(values, per_row, np.nan)
     merged: FloatArray
+    firsts = np.arange(0, len(values), per_row)
     if statistic == "max":
-        merged = np.fmax.reduce(grouped, axis=1)
+        merged = np.fmax.reduceat(values, firsts)
         return merged
-    known = np.isfinite(grouped)
-    counts = known.sum(axis=1, dtype=np.float32)
-    sums = np.where(known, grouped, np.float32(0)).sum(axis=1)
+    known = np.isfinite(values)
+    counts = np.add.reduceat(known, firsts, dtype=np.float32)
+    sums = np.add.reduceat(np.where(known, values, np.float32(0)), firsts)
     merged = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return merged
 

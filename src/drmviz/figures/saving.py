@@ -7,12 +7,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from drmviz.errors import MissingExtraError, OutputError, UsageError
 from drmviz.figures import FIGURES, load
 from drmviz.figures.base import FigureOptions
 from drmviz.figures.encoding import plain, to_json
 from drmviz.figures.names import drawn
 from drmviz.figures.page import to_html
+from drmviz.figures.png import rgb_png
 from drmviz.model.run import Run
 from drmviz.system import Files, SystemFiles
 
@@ -24,9 +27,7 @@ FORMATS = ("html", "png", "svg", "pdf", "json")
 _FILES = SystemFiles()
 
 
-def write(
-    stem: str, run: Run, path: Path, options: FigureOptions | None = None, *, files: Files = _FILES
-) -> Path:
+def write(stem: str, run: Run, path: Path, options: FigureOptions | None = None, *, files: Files = _FILES) -> Path:
     """Draw a figure into a file; the suffix of its name says how.
 
     Raises:
@@ -35,7 +36,8 @@ def write(
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise UsageError(f"Cannot write {path.name!r}: the name must end in one of {', '.join('.' + f for f in FORMATS)}.")
+        endings = ", ".join(f".{known}" for known in FORMATS)
+        raise UsageError(f"Cannot write {path.name!r}: the name must end in one of {endings}.")
     save_bytes(content(stem, run, kind, options), path, files=files)
     return path
 
@@ -73,15 +75,22 @@ def picture(figure: Figure, kind: str, *, title: str = "", description: str = ""
     more: dict[str, Any] = {}
     title, description = drawn(title, limit=200), drawn(description, limit=1000)
     if kind == "png":
-        # the fastest compression that still filters: a heatmap hardly gets smaller with more
-        more = {"metadata": {"Title": title, "Description": description}, "pil_kwargs": {"compress_level": 1}}
-    elif kind == "svg":
+        return _png(figure, {"Title": title, "Description": description})
+    if kind == "svg":
         more = {"metadata": {"Title": title, "Description": description, "Date": None}}
     elif kind == "pdf":
         more = {"metadata": {"Title": title, "Subject": description, "CreationDate": None}}
     written = BytesIO()
     figure.savefig(written, format=kind, dpi=figure.dpi, facecolor=figure.get_facecolor(), **more)
     return written.getvalue()
+
+
+def _png(figure: Figure, texts: dict[str, str]) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return rgb_png(np.asarray(canvas.buffer_rgba())[:, :, :3], texts, dots_per_inch=figure.dpi)  # type: ignore[no-untyped-call]
 
 
 def save_matplotlib(figure: Figure, path: Path, kind: str, *, files: Files = _FILES) -> None:

@@ -116,4 +116,5 @@ def _srgb(lightness: FloatArray, chroma: FloatArray, hue_degrees: FloatArray) ->
         axis=-1,
     ).clip(0.0, 1.0)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
-    return np.rint(255 * encoded).astype(np.uint8)
+    colours: npt.NDArray[np.uint8] = np.rint(255 * encoded).astype(np.uint8)
+    return colours

@@ -64,11 +64,6 @@ def clock(moment_s: float, *, step_s: float = 1.0) -> str:
     return f"{moment:%H:%M:%S}" if step_s >= 1 else f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def day(moment_s: float) -> str:
-    moment = datetime.fromtimestamp(moment_s, UTC)
-    return f"{moment.day} {moment:%b %Y}"
-
-
 def ticks(start_s: float, end_s: float, *, most: int) -> tuple[list[float], list[str]]:
     """Return round moments inside the window, at most so many, and their labels."""
     span = max(end_s - start_s, 1e-3)
