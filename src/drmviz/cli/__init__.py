@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from drmviz import __version__
-from drmviz.cli import doctor, draw, report, run, runs, tests
+from drmviz.cli import doctor, draw, follow, report, run, runs, tests
 from drmviz.errors import DRMVizError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("report")(report.report)
 app.command("tests")(tests.tests)
 app.command("runs")(runs.runs)
 app.command("doctor")(doctor.doctor)
+app.command("follow", hidden=True)(follow.follow)
 
 
 def _print_version(asked: bool) -> None:

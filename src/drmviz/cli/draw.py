@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +44,11 @@ def draw(
     if statistic not in STATISTICS:
         raise UsageError(f"--statistic {statistic!r} is not one of {', '.join(STATISTICS)}.")
     settings = read_settings(options={"theme": theme})
-    options = replace(
-        FigureOptions(),
+    options = FigureOptions(
         metric=full,
         statistic=statistic,
         title=title,
-        theme=settings.theme,
+        theme="dark" if settings.theme == "dark" else "light",
         width=width,
         height=height,
     )

@@ -19,6 +19,7 @@ from drmviz.errors import DRMVizError, UsageError
 if TYPE_CHECKING:
     from drmviz.model.samples import Tick
     from drmviz.recorder.process import Recorded, Show, Watch
+    from drmviz.report.progress import Progress
 
 FAILED_BEFORE_THE_START = 125
 
@@ -95,14 +96,14 @@ def _seen(watch: Watch, tick: Tick) -> Progress:
         elapsed_s=watch.elapsed_s,
         tests_done=done.done,
         tests_failed=done.failed,
-        tests_running=len(done.running),
-        tests_total=done.total,
+        tests_running=done.running,
+        tests_total=done.collected,
         workers=tuple(
             WorkerProgress(
                 id=life.id,
                 cpu_ratio=known("cpu_ratio", column),
                 memory_ratio=known("memory_ratio", column),
-                test=done.running.get(life.id),
+                test=None,
             )
             for column, life in enumerate(tick.roster.incarnations)
             if life.entry.kind == "worker"

@@ -18,7 +18,7 @@ def tests(
     as_json: AsJson = False,
 ) -> None:
     """List the slowest and the hungriest tests and the sums by worker, or every test as JSON."""
-    from drmviz.report.tables import print_tables, tests_json, tests_tables
+    from drmviz.report.tables import print_tables, tests_json, tables_of_tests
     from drmviz.store import Store
 
     with Store.open(one_store(stores)) as store:
@@ -27,4 +27,4 @@ def tests(
         json.dump(tests_json(run), sys.stdout, ensure_ascii=True, allow_nan=False)
         print()
     else:
-        print_tables(tests_tables(run, top=top), sys.stdout)
+        print_tables(tables_of_tests(run, top=top), sys.stdout)

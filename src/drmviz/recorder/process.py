@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import platform
+import resource
 import shlex
+import shutil
 import socket
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from drmviz import __version__
 from drmviz.collector import Collector
@@ -20,6 +25,9 @@ from drmviz.recorder.launch import Command
 from drmviz.sources.pytest_xdist import PytestXdistSource
 from drmviz.store import Recording, Writer
 from drmviz.system import Clock, SystemClock
+
+_LOOK_EVERY_S = 0.1
+"""How often the end of a pytest that is not our child is looked for between two ticks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +90,7 @@ class Watch:
     def seconds_to_next_tick(self) -> float:
         return self._collector.seconds_to_next_tick()
 
-    def finish(self, *, exit_code: int | None, **facts: Any) -> Recorded:
+    def finish(self, *, exit_code: int | None, title: str | None = None, **facts: Any) -> Recorded:
         """Take what is left in the spool, close the run and the store."""
         self._collector.tick()
         remarks = [
@@ -90,12 +98,23 @@ class Watch:
             for name, count in self._collector.refused.items()
         ]
         remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
+        remarks += self.source.problems
         stuck = self._collector.close()
+        if not stuck:
+            self.source.close()
         remarks += [f"{name}: its last call has not returned" for name in stuck]
         ended_at_s = self._collector.now_s()
         for remark in remarks:
             self._recording.note(ended_at_s, remark)
-        self._recording.state(exit_code=exit_code, **self.source.session, **facts)
+        self._recording.state(
+            title=title,
+            **self.source.session,
+            **facts,
+            exit_code=exit_code,
+            hooks_cpu_s=round(self.source.hooks_s, 6),
+            recorder_cpu_s=round(time.process_time(), 6),
+            suite_cpu_s=round(_finished_children_cpu_s(), 6),
+        )
         self._recording.finish(ended_at_s)
         said = self._writer.close()
         return Recorded(
@@ -106,6 +125,12 @@ class Watch:
             claimed=self.source.claimed,
             remarks=(*remarks, *([said] if said else [])),
         )
+
+
+def _finished_children_cpu_s() -> float:
+    """Return the CPU seconds of our finished children and theirs: the whole suite, once it is over."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 Show = Callable[[Watch, Tick], None]
@@ -133,19 +158,32 @@ def record_command(
         finally:
             writer.close()
     finally:
-        spools.remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def record_pytest(
-    folder: str, pid: int, plan: Plan, *, ended: Callable[[float], bool], clock: Clock | None = None
-) -> Recorded:
-    """Record a pytest that is already running, until `ended(timeout_s)` says that it is over."""
+def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = None) -> Recorded:
+    """Record a pytest that is already running, until it says that it is over or its process is gone.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
     clock = clock or SystemClock()
     with Writer.open(plan.store) as writer:
         source = PytestXdistSource(folder, root_pid=pid, clock=clock)
         watch = Watch(plan, source, writer, clock, title="pytest")
-        _follow(watch, lambda timeout_s: 0 if ended(timeout_s) else None, None)
-        return watch.finish(exit_code=source.exit_status)
+
+        def over(timeout_s: float) -> int | None:
+            deadline_s = clock.monotonic_s() + timeout_s
+            while not source.has_ended and psutil.pid_exists(pid):
+                left_s = deadline_s - clock.monotonic_s()
+                if left_s <= 0:
+                    return None
+                clock.wait_s(min(left_s, _LOOK_EVERY_S))
+                source.look()
+            return 0
+
+        _follow(watch, over, None)
+        return watch.finish(exit_code=source.exit_status, title=shlex.join(["pytest", *source.session.get("args", [])]))
 
 
 def _follow(watch: Watch, wait: Callable[[float], int | None], show: Show | None) -> int:

@@ -1,0 +1,265 @@
+"""The command line as a user meets it: exit codes, one clear line for each error, and files where they were asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drmviz.store import Writer
+from tests.commands import Bench, pytest_command
+from tests.fleets import START_S, KnownFleet, written
+
+SUITE = """
+import os, time
+
+def test_computes():
+    end = time.process_time() + 0.4
+    while time.process_time() < end:
+        pass
+
+def test_allocates():
+    assert len(bytearray(80_000_000)) == 80_000_000
+
+def test_skips():
+    import pytest
+    pytest.skip("not today")
+"""
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr + done.stdout
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_run_records_a_suite_and_leaves_report_and_figures(bench: Bench) -> None:
+    bench.write(test_it=SUITE)
+
+    done = bench.drmviz(
+        "run",
+        "--store",
+        "h.drmviz",
+        "--interval",
+        "0.1",
+        "--label",
+        "team=search",
+        "--",
+        *pytest_command("-q", "-n", "2"),
+    )
+    run = bench.recorded()
+    tests = json.loads(bench.drmviz("tests", "h.drmviz", "--json").stdout)["tests"]
+    runs = json.loads(bench.drmviz("runs", "h.drmviz", "--json").stdout)["runs"]
+
+    assert done.returncode == 0, done.stderr
+    assert "2 passed, 1 skipped" in done.stdout
+    assert "drmviz" not in done.stdout, "the command's own streams stay untouched"
+    assert {"h.drmviz", "h.html", "h-resource_utilization_heatmap.png", "h-test_timeline.png"} <= set(
+        os.listdir(bench.folder)
+    )
+    assert [worker.id for worker in run.workers] == ["gw0", "gw1"]
+    assert len({worker.pid for worker in run.workers}) == 2
+    by_name = {test["nodeid"].partition("::")[2]: test for test in tests}
+    assert {name: test["outcome"] for name, test in by_name.items()} == {
+        "test_computes": "passed",
+        "test_allocates": "passed",
+        "test_skips": "skipped",
+    }
+    assert 0.35 < by_name["test_computes"]["cpu_s"] < 0.7
+    assert by_name["test_allocates"]["memory_bytes"] > 70_000_000
+    assert by_name["test_computes"]["pid"] in {worker.pid for worker in run.workers}
+    assert runs[0]["labels"] == {"team": "search"}
+    closing = [line for line in done.stderr.splitlines() if line.startswith("drmviz: ")]
+    assert [line.split()[1] for line in closing[1:6]] == ["busy", "host", "memory", "tail", "advice"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("-c", "raise SystemExit(3)"), 3),
+        (("-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"), 143),
+        (("-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), 137),
+        (("-m", "pytest", "-q", "nothing_here.py"), 4),
+    ],
+)
+def test_run_ends_with_the_commands_own_code(bench: Bench, command: tuple[str, ...], code: int) -> None:
+    done = bench.drmviz("run", "--no-report", "--", sys.executable, *command)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_command_without_our_plugin_is_recorded_as_its_process_tree_and_says_so(bench: Bench) -> None:
+    program = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
+    done = bench.drmviz("run", "--store", "h.drmviz", "--interval", "0.1", "--", sys.executable, "-c", program)
+    run = bench.recorded(metrics=["cpu_ratio"])
+
+    assert done.returncode == 0
+    assert "the process tree was recorded" in done.stderr
+    assert run.workers[0].kind == "process"
+    assert run.tasks == ()
+    busiest = run.values("cpu_ratio")
+    assert busiest[busiest == busiest].max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("run", "--", "no-such-command-anywhere"), 127, "no such command"),
+        (("run", "--", "./plain.txt"), 126, "Cannot start './plain.txt'"),
+        (("run", "--port", "1", "--", "true"), 2, "--port needs the live page"),
+        (("run", "--label", "nonsense", "--", "true"), 2, "not of the form key=value"),
+        (("run", "--interval", "soon", "--", "true"), 2, "must be a number of seconds"),
+        (("run", "--store", "plain.txt", "--", "true"), 125, "it is not a drmviz store"),
+        (("draw", "plain.txt"), 1, "it is not a drmviz store"),
+        (("draw", "missing.drmviz"), 1, "there is no such file"),
+        (("draw",), 2, "Nothing is recorded in"),
+        (("draw", "h.drmviz", "--figure", "nonsense"), 2, "no figure 'nonsense'. Choose one of"),
+        (("draw", "h.drmviz", "--format", "gif"), 2, "'gif' is not a format"),
+        (("draw", "h.drmviz", "--metric", "warmth"), 2, "--metric 'warmth' is not one of"),
+        (("draw", "h.drmviz", "--run", "zz"), 1, "is not in this store"),
+        (("draw", "h.drmviz", "--workers", "nobody"), 1, "did not live in this window"),
+        (("draw", "h.drmviz", "--start", "tomorrow"), 2, "neither an ISO 8601 time nor"),
+        (("draw", "h.drmviz", "--output-dir", "plain.txt/sub"), 1, "Cannot write"),
+        (("report", "h.drmviz", "-o", "plain.txt/r.html"), 1, "Cannot write"),
+        (("tests", "plain.txt"), 1, "it is not a drmviz store"),
+        (("runs", "plain.txt"), 1, "it is not a drmviz store"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_to_do(
+    bench: Bench, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    (bench.folder / "plain.txt").write_text("plain text, long enough to be looked at as a file of something else " * 20)
+    written(bench.folder / "h.drmviz", [KnownFleet().tick(START_S + s, ["a"]) for s in range(3)])
+
+    done = bench.drmviz(*arguments)
+
+    lines = [line for line in done.stderr.strip().splitlines() if "recording into" not in line]
+    assert "Traceback" not in done.stderr
+    assert len(lines) == 1, done.stderr
+    assert said in lines[0]
+    assert done.returncode == code
+
+
+def test_a_store_that_is_being_written_is_refused_with_the_pid(bench: Bench) -> None:
+    with Writer.open(bench.folder / "h.drmviz"):
+        done = bench.drmviz("run", "--store", "h.drmviz", "--", "true")
+
+    assert done.returncode == 125
+    assert f"process {os.getpid()} is writing it" in done.stderr
+
+
+def test_ctrl_c_reaches_the_tests_and_what_was_recorded_is_closed(bench: Bench) -> None:
+    bench.write(
+        test_it="import time, pathlib\ndef test_waits():\n    pathlib.Path('started').touch()\n    time.sleep(60)\n"
+    )
+    process = bench.start(
+        sys.executable,
+        "-m",
+        "drmviz",
+        "run",
+        "--store",
+        "h.drmviz",
+        "--no-report",
+        "--interval",
+        "0.1",
+        "--",
+        *pytest_command("-q"),
+        start_new_session=True,
+    )
+    while not (bench.folder / "started").exists():
+        assert process.poll() is None
+
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 2, err
+    assert "KeyboardInterrupt" in out
+    run = bench.recorded()
+    assert run.header.ended_at_s is not None
+    assert run.header.facts["exit_code"] == 2
+    assert os.listdir(bench.folder).count("h.drmviz") == 1
+    assert not [name for name in os.listdir(bench.folder) if name.startswith("h.drmviz-")]
+
+
+def test_draw_writes_every_format_of_every_figure(bench: Bench) -> None:
+    written(bench.folder / "h.drmviz", [KnownFleet().tick(START_S + s, ["a", "b"]) for s in range(9)])
+
+    done = bench.drmviz(
+        "draw", "h.drmviz", "--format", "html,png,svg,pdf,json", "--output-dir", "out", "--theme", "dark"
+    )
+
+    assert done.returncode == 0, done.stderr
+    stems = ("resource_utilization_heatmap", "test_timeline")
+    assert sorted(os.listdir(bench.folder / "out")) == sorted(
+        f"{stem}.{kind}" for stem in stems for kind in ("html", "json", "pdf", "png", "svg")
+    )
+    assert done.stdout.splitlines() == [
+        str(Path("out", name))
+        for name in [f"{stem}.{kind}" for stem in stems for kind in ("html", "png", "svg", "pdf", "json")]
+    ]
+
+
+def test_the_json_figure_holds_the_numbers_of_the_window_by_worker_and_time(bench: Bench) -> None:
+    fleet = KnownFleet()
+    written(bench.folder / "h.drmviz", [fleet.tick(START_S + s, ["b", "a"]) for s in range(9)])
+
+    bench.drmviz(
+        "draw",
+        "h.drmviz",
+        "--figure",
+        "resource_utilization_heatmap",
+        "--format",
+        "json",
+        "--metric",
+        "memory",
+        "--statistic",
+        "max",
+        "--workers",
+        "b,a",
+        "--start",
+        str(START_S + 2),
+    )
+    figure = json.loads((bench.folder / "resource_utilization_heatmap.json").read_text())
+
+    (trace,) = figure["data"]
+    assert trace["type"] == "heatmap"
+    assert list(trace["y"]) == ["b", "a"]
+    assert len(trace["x"]) == 7
+    for row, worker in enumerate(("b", "a")):
+        for column in range(7):
+            exact = float(fleet.samples[round((START_S + 2 + column) * 1e6), worker][1])
+            drawn = trace["z"][row][column]
+            assert drawn is None if exact != exact else drawn == pytest.approx(exact * 100, abs=1e-4)
+
+
+def test_the_step_summary_of_a_ci_job_gets_the_closing_lines(bench: Bench) -> None:
+    bench.write(test_it="def test_nothing(): pass")
+    (bench.folder / "summary.md").write_text("before\n")
+
+    bench.drmviz(
+        "run", "--no-report", "--", *pytest_command("-q"), env={"GITHUB_STEP_SUMMARY": str(bench.folder / "summary.md")}
+    )
+
+    text = (bench.folder / "summary.md").read_text()
+    assert text.startswith("before\n")
+    assert "busy" in text
+
+
+def test_doctor_says_what_works_and_what_a_store_holds(bench: Bench) -> None:
+    written(bench.folder / "h.drmviz", [KnownFleet().tick(START_S, ["a"])], title="my run")
+
+    done = bench.drmviz("doctor", "h.drmviz", "--json")
+    plain = bench.drmviz("doctor", "h.drmviz")
+
+    findings = {finding["about"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert {"drmviz", "plotly", "matplotlib", "machine", "runs"} <= set(findings)
+    assert any("1 ticks of 1 workers, 0 tests: my run" in finding["sentence"] for finding in findings.values())
+    assert plain.returncode == done.returncode == 0
+    assert "my run" in plain.stdout
