@@ -10,7 +10,7 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
 from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
 from drmviz.figures.names import columns, drawn, escaped
-from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout
+from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout, time_axis
 from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
 from drmviz.figures.units import clock, iso, percent
@@ -53,7 +53,9 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
         above_px = number * (panel_px + _HEADING_PX + _AXIS_PX) + _HEADING_PX + events_px
         axis = "" if number == 0 else str(number + 1)
         domain = [1 - (above_px + panel_px) / plot_px, 1 - above_px / plot_px]
-        layout[f"xaxis{axis}"] = _time_axis(heatmap, theme, axis) | {"matches": "x" if axis else None}
+        layout[f"xaxis{axis}"] = time_axis(
+            float(heatmap.starts_at_s[0]), heatmap.end_s, theme, cell_s=heatmap.width_s
+        ) | {"anchor": f"y{axis}", "matches": "x" if axis else None}
         layout[f"yaxis{axis}"] = _worker_axis(heatmap, theme, axis, labels, aliases) | {"domain": domain}
         traces.append(_trace(heatmap, panel, axis, gap_px=1 if panel_px / rows >= 6 else 0))
         _mark_panel(layout, heatmap, panel, axis, theme)
@@ -109,23 +111,6 @@ def _colours(heatmap: Heatmap, theme: Theme, *, headings_at: float) -> dict[str,
             "showticklabels": False, "ticks": "",
         },
     }  # fmt: skip
-
-
-def _time_axis(heatmap: Heatmap, theme: Theme, axis: str) -> dict[str, Any]:
-    start, end = iso(heatmap.starts_at_s[:1])[0], iso(heatmap.starts_at_s[-1:] + heatmap.width_s)[0]
-    return {
-        "type": "date", "range": [start, end], "anchor": f"y{axis}", "showgrid": False, "zeroline": False,
-        "ticks": "outside", "ticklen": 4, "tickcolor": theme.line_strong, "showline": False, "nticks": 9,
-        "tickfont": {"size": 11, "color": theme.ink_faint}, "hoverformat": _time_format(heatmap.width_s),
-        "tickangle": 0, "tickformatstops": [
-            {"dtickrange": [None, 1000], "value": "%H:%M:%S.%L"}, {"dtickrange": [1000, 60000], "value": "%H:%M:%S"},
-            {"dtickrange": [60000, 86400000], "value": "%H:%M"}, {"dtickrange": [86400000, None], "value": "%b %-d"},
-        ],
-    }  # fmt: skip
-
-
-def _time_format(width_s: float) -> str:
-    return "%Y-%m-%d %H:%M:%S" if width_s >= 1 else "%Y-%m-%d %H:%M:%S.%L"
 
 
 def _worker_axis(

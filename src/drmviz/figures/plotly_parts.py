@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.names import drawn, escaped
 from drmviz.figures.theme import SANS, Theme
+from drmviz.figures.units import iso
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
@@ -55,6 +58,20 @@ def notice_layout(layout: dict[str, Any], notice: str, theme: Theme) -> PlotlySp
         "margin": {"l": 24, "r": 24, "t": 64, "b": 24},
     }  # fmt: skip
     return {"data": [], "layout": layout, "config": CONFIG}
+
+
+def time_axis(start_s: float, end_s: float, theme: Theme, *, cell_s: float) -> dict[str, Any]:
+    """Return an axis of times in UTC; hover names moments as finely as cells of that width need."""
+    return {
+        "type": "date", "range": iso(np.array([start_s, end_s])), "showgrid": False, "zeroline": False,
+        "ticks": "outside", "ticklen": 4, "tickcolor": theme.line_strong, "showline": False, "nticks": 9,
+        "tickfont": {"size": 11, "color": theme.ink_faint}, "tickangle": 0,
+        "hoverformat": "%Y-%m-%d %H:%M:%S" if cell_s >= 1 else "%Y-%m-%d %H:%M:%S.%3f",
+        "tickformatstops": [
+            {"dtickrange": [None, 1000], "value": "%H:%M:%S.%L"}, {"dtickrange": [1000, 60000], "value": "%H:%M:%S"},
+            {"dtickrange": [60000, 86400000], "value": "%H:%M"}, {"dtickrange": [86400000, None], "value": "%b %-d"},
+        ],
+    }  # fmt: skip
 
 
 def annotation(text: str, colour: str, *, size: int = 11, **place: Any) -> dict[str, Any]:

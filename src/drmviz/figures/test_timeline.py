@@ -1,0 +1,183 @@
+"""When each test ran where, and which tests were the slowest and the hungriest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drmviz.figures import timeline_plotly
+from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.names import count, drawn
+from drmviz.figures.theme import THEMES
+from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Bars, Ranking, Timeline
+from drmviz.figures.units import duration, size
+from drmviz.model.metrics import FloatArray, IntArray, Metric
+from drmviz.model.run import Run
+from drmviz.model.tasks import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BARS = 3000
+MOST_RANKED = 12
+_PIXELS = 1200
+
+
+def needs(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics to read: none, tests bring their own numbers."""
+    return ()
+
+
+def arrange(run: Run, options: FigureOptions) -> Timeline:
+    """Lay the tests out as bars in the rows of their workers; neighbours too short to be seen become one bar."""
+    tasks = sorted(run.tasks, key=lambda task: task.started_at_s)
+    workers = tuple(dict.fromkeys([*(w.id for w in run.workers if tasks), *(task.worker for task in tasks)]))
+    start_s = min([run.start_s, *(task.started_at_s for task in tasks)])
+    end_s = max([run.end_s, start_s + 1e-3, *(task.ended_at_s for task in tasks)])
+    looks = np.array([_look(task) for task in tasks], dtype=np.int64)
+    counts = tuple(np.bincount(looks, minlength=len(LOOKS)).tolist())
+    return Timeline(
+        title="Tests" if options.title is None else options.title,
+        subtitle=_subtitle(run, tasks, workers, end_s - start_s),
+        workers=workers,
+        start_s=start_s,
+        end_s=end_s,
+        bars=_bars(tasks, looks, workers, pixel_s=(end_s - start_s) / _PIXELS),
+        counts=counts,
+        rankings=_rankings(tasks),
+        notice=None if tasks else " ".join(("No tests were recorded in this window.", *run.notes)),
+    )
+
+
+def draw_plotly(numbers: Timeline, options: FigureOptions) -> PlotlySpec:
+    """Return bars for the tests above bars for the rankings."""
+    return timeline_plotly.draw(numbers, options, THEMES[options.theme])
+
+
+def draw_matplotlib(numbers: Timeline, options: FigureOptions) -> Figure:
+    """Return the same picture for files that do not move."""
+    from drmviz.figures import timeline_matplotlib  # Matplotlib is loaded by those who draw with it
+
+    return timeline_matplotlib.draw(numbers, options, THEMES[options.theme])
+
+
+def describe(numbers: Timeline) -> str:
+    """Say in one sentence what the picture shows."""
+    if numbers.notice:
+        return f"Timeline without tests: {numbers.notice}"
+    tops = [
+        f"{ranking.title.lower()}: {drawn(ranking.names[0])} ({ranking.written[0]})" for ranking in numbers.rankings
+    ]
+    return f"Timeline of {numbers.subtitle}; {'; '.join(tops)}."
+
+
+def _look(task: Task) -> int:
+    return LOOKS.index(task.outcome) if task.outcome in LOOKS else LOOKS.index("other")
+
+
+def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], span_s: float) -> str:
+    if not tasks:
+        return drawn(run.header.title)
+    busy_s = sum(task.duration_s for task in tasks)
+    bad = sum(task.outcome in BAD_LOOKS for task in tasks)
+    parts = [
+        drawn(run.header.title),
+        f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}",
+        duration(span_s),
+        f"{duration(busy_s)} of test time",
+    ]
+    return " · ".join([part for part in parts if part] + ([f"{bad} failed"] if bad else []))
+
+
+def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, pixel_s: float) -> Bars:
+    row_of = {worker: row for row, worker in enumerate(workers)}
+    rows = np.array([row_of[task.worker] for task in tasks], dtype=np.int64)
+    starts = np.array([task.started_at_s for task in tasks], dtype=np.float64)
+    ends = np.maximum(starts, np.array([task.ended_at_s for task in tasks], dtype=np.float64))
+    while True:
+        group = _groups(rows, looks, starts, ends, pixel_s)
+        if not tasks or group.max() < MOST_BARS:
+            break
+        pixel_s *= 2
+    order = np.argsort(group, kind="stable")
+    firsts = np.flatnonzero(np.append(True, np.diff(group[order]) > 0)) if tasks else np.empty(0, dtype=np.int64)
+    leaders = order[firsts]
+    counts = np.diff(np.append(firsts, len(tasks)))
+    return Bars(
+        row=rows[leaders],
+        look=looks[leaders],
+        start_s=np.minimum.reduceat(starts[order], firsts) if tasks else starts,
+        end_s=np.maximum.reduceat(ends[order], firsts) if tasks else ends,
+        count=counts,
+        texts=tuple(_text(tasks[i], many) for i, many in zip(leaders.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def _groups(rows: IntArray, looks: IntArray, starts: FloatArray, ends: FloatArray, pixel_s: float) -> IntArray:
+    """Return a number for each test: the same for tests that share a bar."""
+    if not len(rows):
+        return rows
+    short = ends - starts < pixel_s
+    places = np.where(short, np.floor((starts - starts.min()) / pixel_s), -1).astype(np.int64)
+    alone = np.where(short, -1, np.arange(len(rows)))
+    order = np.lexsort((alone, places, looks, rows))
+    keys = np.stack([rows, looks, places, alone])[:, order]
+    new = np.append(True, (np.diff(keys, axis=1) != 0).any(axis=0))
+    groups: IntArray = np.empty(len(rows), dtype=np.int64)
+    groups[order] = np.cumsum(new) - 1
+    return groups
+
+
+def _text(task: Task, many: int) -> str:
+    if many > 1:
+        return f"{count(many, 'test')}, the first is {drawn(task.name)}"
+    return f"{drawn(task.name)} · {drawn(task.outcome)} · {duration(task.duration_s)}"
+
+
+def _rankings(tasks: Sequence[Task]) -> tuple[Ranking, ...]:
+    """Rank the last attempt of each test by time, and by memory, or CPU seconds where no memory is known."""
+    last = list({task.name: task for task in tasks}.values())
+    if not last:
+        return ()
+    slowest = _ranked(
+        last, lambda task: task.duration_s, duration, title="Slowest tests", explained="from setup to teardown"
+    )
+    hungriest = _ranked(
+        [task for task in last if task.memory_bytes],
+        lambda task: float(task.memory_bytes or 0),
+        size,
+        title="Hungriest tests",
+        explained="rise of the worker's peak memory",
+    )
+    if hungriest is None:
+        hungriest = _ranked(
+            [task for task in last if task.cpu_s],
+            lambda task: float(task.cpu_s or 0),
+            duration,
+            title="Most CPU time",
+            explained="seconds of CPU; no rise of memory is known",
+        )
+    return tuple(ranking for ranking in (slowest, hungriest) if ranking is not None)
+
+
+def _ranked(
+    tasks: Sequence[Task],
+    value_of: Callable[[Task], float],
+    written: Callable[[float], str],
+    *,
+    title: str,
+    explained: str,
+) -> Ranking | None:
+    top = sorted(tasks, key=value_of, reverse=True)[:MOST_RANKED]
+    if not top:
+        return None
+    return Ranking(
+        title=title,
+        explained=explained,
+        names=tuple(task.name for task in top),
+        values=tuple(value_of(task) for task in top),
+        written=tuple(written(value_of(task)) for task in top),
+        bad=tuple(task.outcome in BAD_LOOKS for task in top),
+    )

@@ -1,0 +1,72 @@
+"""Tests as bars and rankings, as numbers, the same for both libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drmviz.figures.theme import Theme
+from drmviz.model.metrics import FloatArray, IntArray
+
+LOOKS = ("passed", "other", "failed", "error", "crashed")
+"""How bars look; `other` is skipped, xfailed, xpassed, and what is not known."""
+BAD_LOOKS = LOOKS[2:]
+LOOK_NAMES = {
+    "passed": "passed",
+    "other": "skipped or expected",
+    "failed": "failed",
+    "error": "errors",
+    "crashed": "crashed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """Each bar is one test, or neighbours on one worker that are each too short to be seen; arrays of shape (bars,)."""
+
+    row: IntArray
+    look: IntArray
+    """Index into `LOOKS`."""
+    start_s: FloatArray
+    end_s: FloatArray
+    count: IntArray
+    texts: tuple[str, ...]
+    """What a bar stands for, cut to what is drawn and not escaped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The tests that used most of something, most first."""
+
+    title: str
+    explained: str
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+    written: tuple[str, ...]
+    """The values as people read them."""
+    bad: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """When each test ran where, and which were the slowest and hungriest."""
+
+    title: str
+    subtitle: str
+    workers: tuple[str, ...]
+    start_s: float
+    end_s: float
+    bars: Bars
+    counts: tuple[int, ...]
+    """How many tests have each look, in the order of `LOOKS`."""
+    rankings: tuple[Ranking, ...]
+    notice: str | None = None
+    """Why there is nothing to see; None where there is."""
+
+    @property
+    def pixel_s(self) -> float:
+        """About how much time a pixel shows."""
+        return (self.end_s - self.start_s) / 1200
+
+
+def look_colour(look: str, theme: Theme) -> str:
+    return {"passed": theme.accent, "other": theme.neutral}.get(look, theme.bad)

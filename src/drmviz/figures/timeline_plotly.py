@@ -1,0 +1,179 @@
+"""The timeline of tests as a Plotly figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.names import columns, drawn, escaped
+from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout, time_axis
+from drmviz.figures.rows import named_every, panel_height_px
+from drmviz.figures.theme import MONO, Theme
+from drmviz.figures.timeline import BAD_LOOKS, LOOK_NAMES, LOOKS, Ranking, Timeline, look_colour
+from drmviz.figures.units import iso
+
+_TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 64, 30, 30, 44, 30, 20
+_LETTER_PX = 6.7
+_LONGEST_LABEL, _LONGEST_NARROW, _LONGEST_RANKED, _LONGEST_RANKED_NARROW = 44, 12, 64, 38
+_SYMBOLS = {"failed": "x", "error": "diamond", "crashed": "star"}
+
+
+def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> PlotlySpec:
+    """Return the spec; without any test it is a notice."""
+    layout = base_layout(timeline.title, timeline.subtitle, options, theme)
+    if timeline.notice:
+        return notice_layout(layout, timeline.notice, theme)
+    rows = len(timeline.workers)
+    most = max(len(ranking.names) for ranking in timeline.rankings)
+    top_px = _TOP_PX if timeline.title else 12
+    fixed_px = top_px + _LEGEND_PX + _AXIS_PX + _HEADING_PX + most * _ITEM_PX + _BOTTOM_PX
+    rows_px = panel_height_px(rows, height=options.height, panels=1, around_px=fixed_px)
+    shown = range(0, rows, named_every(rows, rows_px))
+    longest = max(columns(drawn(timeline.workers[row], limit=_LONGEST_LABEL)) for row in shown)
+    layout |= {
+        "margin": {"l": 22 + round(_LETTER_PX * longest), "r": 20, "t": top_px, "b": _BOTTOM_PX, "pad": 0},
+        "barmode": "overlay", "hovermode": "closest", "annotations": [], "shapes": [], "bargap": 0,
+        "xaxis": time_axis(timeline.start_s, timeline.end_s, theme, cell_s=timeline.pixel_s),
+        "yaxis": {
+            "type": "linear", "range": [rows - 0.5, -0.5], "showgrid": False, "zeroline": False, "fixedrange": True,
+            "tickmode": "array", "tickvals": list(shown), "ticks": "", "ticklabelstandoff": 8,
+            "ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_LABEL)) for row in shown],
+            "tickfont": {"size": 11, "color": theme.ink_soft, "family": MONO},
+        },
+    }  # fmt: skip
+    traces = _bar_traces(timeline, theme)
+    if rows_px / rows >= 6:
+        traces += _bad_marks(timeline, theme)
+    _mark_legend(layout, timeline, theme)
+    narrow: dict[str, Any] = {
+        "margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW)),
+        "yaxis.ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_NARROW)) for row in shown],
+        "xaxis.nticks": 4,
+    }
+    for number, ranking in enumerate(timeline.rankings):
+        axis = str(number + 2)
+        traces.append(_ranking_trace(ranking, axis, theme))
+        layout[f"xaxis{axis}"] = _hidden_axis() | {"anchor": f"y{axis}", "range": [0, max(*ranking.values, 1e-9)]}
+        layout[f"yaxis{axis}"] = _hidden_axis() | {"anchor": f"x{axis}", "range": [most - 0.5, -0.7]}
+        narrow |= _mark_ranking(layout, ranking, axis, theme)
+    ranked_px = most * _ITEM_PX
+    for path, value in _places(rows_px, ranked_px, top_px, rankings=len(timeline.rankings), beside=True).items():
+        axis, _, name = path.rpartition(".")
+        (layout[axis] if axis else layout)[name] = value
+    narrow |= _places(rows_px, ranked_px, top_px, rankings=len(timeline.rankings), beside=False)
+    return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
+
+
+def _places(rows_px: int, ranked_px: int, top_px: int, *, rankings: int, beside: bool) -> dict[str, Any]:
+    """Return the height and where each axis lies; rankings stand beside each other, or one below the other."""
+    stories = 1 if beside else rankings
+    plot_px = _LEGEND_PX + rows_px + _AXIS_PX + stories * (_HEADING_PX + ranked_px)
+    places: dict[str, Any] = {
+        "height": top_px + plot_px + _BOTTOM_PX,
+        "yaxis.domain": [1 - (_LEGEND_PX + rows_px) / plot_px, 1 - _LEGEND_PX / plot_px],
+    }
+    for number in range(rankings):
+        story = 0 if beside else number
+        above_px = _LEGEND_PX + rows_px + _AXIS_PX + story * (_HEADING_PX + ranked_px) + _HEADING_PX
+        places[f"yaxis{number + 2}.domain"] = [max(0.0, 1 - (above_px + ranked_px) / plot_px), 1 - above_px / plot_px]
+        places[f"xaxis{number + 2}.domain"] = [0, 1] if not beside else [0, 0.48] if number == 0 else [0.52, 1]
+    return places
+
+
+def _bar_traces(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
+    traces = []
+    bars, pixel_s = timeline.bars, timeline.pixel_s
+    lengths_s = np.maximum(bars.end_s - bars.start_s, pixel_s)
+    for look, name in enumerate(LOOKS):
+        chosen = np.flatnonzero(bars.look == look)
+        if not chosen.size:
+            continue
+        marker: dict[str, Any] = {
+            "color": look_colour(name, theme),
+            "line": {"color": theme.surface, "width": np.where(lengths_s[chosen] > 5 * pixel_s, 1, 0).tolist()},
+        }
+        if name in BAD_LOOKS:
+            marker["pattern"] = {"shape": "/", "size": 5, "solidity": 0.3, "fgcolor": theme.surface}
+        traces.append({
+            "type": "bar", "orientation": "h", "name": name, "xaxis": "x", "yaxis": "y",
+            "base": iso(bars.start_s[chosen]), "x": (lengths_s[chosen] * 1000).tolist(),
+            "y": bars.row[chosen].tolist(), "width": 0.76, "marker": marker,
+            "hovertext": [escaped(bars.texts[i]) for i in chosen.tolist()],
+            "hovertemplate": "%{hovertext}<br>from %{base|%H:%M:%S} UTC<extra></extra>",
+        })  # fmt: skip
+    return traces
+
+
+def _bad_marks(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
+    """Return a mark above each bad bar, so that colour is not all that tells it."""
+    traces = []
+    bars = timeline.bars
+    for name, symbol in _SYMBOLS.items():
+        chosen = np.flatnonzero(bars.look == LOOKS.index(name))
+        if chosen.size:
+            traces.append({
+                "type": "scatter", "mode": "markers", "name": f"{name} ", "xaxis": "x", "yaxis": "y",
+                "x": iso((bars.start_s[chosen] + bars.end_s[chosen]) / 2), "y": (bars.row[chosen] - 0.44).tolist(),
+                "marker": {"symbol": symbol, "size": 8, "color": theme.bad,
+                           "line": {"color": theme.surface, "width": 1}},
+                "hoverinfo": "skip", "cliponaxis": False,
+            })  # fmt: skip
+    return traces
+
+
+def _mark_legend(layout: dict[str, Any], timeline: Timeline, theme: Theme) -> None:
+    """Write which colours and marks stand for what, and how often they occur."""
+    signs = {"passed": "■", "other": "■", "failed": "✕", "error": "◆", "crashed": "★"}
+    parts = [
+        f'<span style="color:{look_colour(look, theme)}">{signs[look]}</span> {number:,} {LOOK_NAMES[look]}'
+        for look, number in zip(LOOKS, timeline.counts, strict=True)
+        if number
+    ]
+    at: dict[str, Any] = {"xref": "x domain", "yref": "y domain", "y": 1, "yanchor": "bottom"}
+    layout["annotations"].append(
+        annotation("    ".join(parts), theme.ink_soft, x=0, xanchor="left", yshift=9, size=12, **at)
+    )
+    layout["annotations"].append(
+        annotation(
+            "UTC", theme.ink_faint, x=0, xanchor="right", xshift=-8, yshift=-3, **(at | {"y": 0, "yanchor": "top"})
+        )
+    )
+
+
+def _ranking_trace(ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
+    return {
+        "type": "bar", "orientation": "h", "name": ranking.title, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
+        "x": list(ranking.values), "y": list(range(len(ranking.values))), "width": 0.24,
+        "marker": {"color": [theme.bad if bad else theme.accent for bad in ranking.bad], "cornerradius": 3},
+        "hovertext": [
+            f"{escaped(drawn(name))}<br>{written}" for name, written in zip(ranking.names, ranking.written, strict=True)
+        ],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }  # fmt: skip
+
+
+def _mark_ranking(layout: dict[str, Any], ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
+    """Write the heading, and above each bar its test and its value; return what a phone gets instead."""
+    narrow: dict[str, Any] = {}
+    marks = layout["annotations"]
+    heading = f'<b>{ranking.title}</b>  <span style="color:{theme.ink_faint};font-size:12px">{ranking.explained}</span>'
+    across: dict[str, Any] = {"xref": f"x{axis} domain", "yanchor": "bottom"}
+    marks.append(
+        annotation(heading, theme.ink, x=0, xanchor="left", yref=f"y{axis} domain", y=1, yshift=10, size=13, **across)
+    )
+    for place, (name, written, bad) in enumerate(zip(ranking.names, ranking.written, ranking.bad, strict=True)):
+        sign = f'<span style="color:{theme.bad}">✕</span> ' if bad else ""
+        at = across | {"yref": f"y{axis}", "y": place, "yshift": 3}
+        narrow[f"annotations.{len(marks)}.text"] = sign + escaped(drawn(name, limit=_LONGEST_RANKED_NARROW))
+        text = sign + escaped(drawn(name, limit=_LONGEST_RANKED))
+        mono = annotation(text, theme.ink_soft, x=0, xanchor="left", **at)
+        mono["font"] |= {"family": MONO}
+        marks.append(mono)
+        marks.append(annotation(f"<b>{written}</b>", theme.ink, x=1, xanchor="right", **at))
+    return narrow
+
+
+def _hidden_axis() -> dict[str, Any]:
+    return {"type": "linear", "visible": False, "fixedrange": True}
