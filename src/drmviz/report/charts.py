@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from drmviz.analysis.utilization import rows_of
 from drmviz.errors import MissingExtraError
-from drmviz.figures import FIGURES, load
+from drmviz.figures import load
 from drmviz.figures.base import FigureOptions
 from drmviz.figures.encoding import to_page_json
 from drmviz.figures.page import bundle_script_html, figure_block_html, loader_script_html
@@ -39,9 +39,9 @@ class Chart:
 
 
 def charts(run: Run) -> list[Chart]:
-    """Draw the heatmap, and the tests where there are any; without Plotly each says what is missing."""
-    stems = [stem for stem in HEADINGS if stem in FIGURES and (stem != "test_timeline" or run.tasks)]
-    return [_chart(stem, run) for stem in stems]
+    """Draw the heatmap and the tests, each where it has something to show; without Plotly each says what is missing."""
+    has = {"resource_utilization_heatmap": bool(run.workers and run.columns), "test_timeline": bool(run.tasks)}
+    return [_chart(stem, run) for stem in HEADINGS if has[stem]]
 
 
 def scripts(drawn: Sequence[Chart]) -> Markup:
