@@ -10,7 +10,7 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
 from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
 from drmviz.figures.names import columns, drawn, escaped
-from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout, time_axis
+from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, narrow_title, notice_layout, time_axis
 from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
 from drmviz.figures.units import clock, iso, percent
@@ -68,6 +68,7 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     _mark_events(layout, heatmap, theme)
     narrow_labels = [escaped(drawn(worker, limit=_LONGEST_NARROW)) for worker in labels]
     narrow: dict[str, Any] = {"margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW))}
+    narrow |= narrow_title(heatmap.title, heatmap.subtitle)
     narrow |= {f"xaxis{'' if n == 0 else n + 1}.nticks": 4 for n in range(panels)}
     narrow |= {f"yaxis{'' if n == 0 else n + 1}.ticktext": narrow_labels for n in range(panels)}
     return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}

@@ -18,6 +18,7 @@ CONFIG: dict[str, Any] = {
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+_NARROW_LETTERS = 50
 
 
 def base_layout(title: str, subtitle: str, options: FigureOptions, theme: Theme) -> dict[str, Any]:
@@ -46,6 +47,14 @@ def base_layout(title: str, subtitle: str, options: FigureOptions, theme: Theme)
     else:
         layout["width"] = options.width
     return layout
+
+
+def narrow_title(title: str, subtitle: str) -> dict[str, Any]:
+    """Return the subtitle for a phone: as many of its parts as fit."""
+    parts = subtitle.split(" · ")
+    while len(parts) > 1 and len(" · ".join(parts)) > _NARROW_LETTERS:
+        parts.pop()
+    return {"title.subtitle.text": escaped(drawn(" · ".join(parts), limit=_NARROW_LETTERS))} if title else {}
 
 
 def notice_layout(layout: dict[str, Any], notice: str, theme: Theme) -> PlotlySpec:

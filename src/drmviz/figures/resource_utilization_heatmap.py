@@ -41,7 +41,7 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
     metrics = [options.metric] if options.metric else [m for m in USUAL if run.is_measured(m, options.statistic)]
     notice = _notice(run, options, metrics)
     rows = len(run.workers)
-    most = min(MOST_ROWS, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110))
+    most = min(MOST_ROWS, max(1, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110)))
     per_row = 1 if options.workers_named else max(1, -(-rows // most))
     panels = () if run.is_empty else tuple(_panel(run, metric, options.statistic, per_row) for metric in metrics)
     return Heatmap(

@@ -11,7 +11,7 @@ from drmviz.figures import timeline_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.names import count, drawn
 from drmviz.figures.theme import THEMES
-from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Bars, Ranking, Timeline
+from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Bars, Ranking, Timeline, legend
 from drmviz.figures.units import duration, size
 from drmviz.model.metrics import FloatArray, IntArray, Metric
 from drmviz.model.run import Run
@@ -70,7 +70,8 @@ def describe(numbers: Timeline) -> str:
     tops = [
         f"{ranking.title.lower()}: {drawn(ranking.names[0])} ({ranking.written[0]})" for ranking in numbers.rankings
     ]
-    return f"Timeline of {numbers.subtitle}; {'; '.join(tops)}."
+    outcomes = ", ".join(f"{entry.number} {entry.name}" for entry in legend(numbers))
+    return f"Timeline of {numbers.subtitle}; {outcomes}; {'; '.join(tops)}."
 
 
 def _look(task: Task) -> int:
@@ -81,14 +82,13 @@ def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], span_s:
     if not tasks:
         return drawn(run.header.title)
     busy_s = sum(task.duration_s for task in tasks)
-    bad = sum(task.outcome in BAD_LOOKS for task in tasks)
     parts = [
         drawn(run.header.title),
         f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}",
         duration(span_s),
         f"{duration(busy_s)} of test time",
     ]
-    return " · ".join([part for part in parts if part] + ([f"{bad} failed"] if bad else []))
+    return " · ".join(part for part in parts if part)
 
 
 def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, pixel_s: float) -> Bars:

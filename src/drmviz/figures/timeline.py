@@ -10,13 +10,7 @@ from drmviz.model.metrics import FloatArray, IntArray
 LOOKS = ("passed", "other", "failed", "error", "crashed")
 """How bars look; `other` is skipped, xfailed, xpassed, and what is not known."""
 BAD_LOOKS = LOOKS[2:]
-LOOK_NAMES = {
-    "passed": "passed",
-    "other": "skipped or expected",
-    "failed": "failed",
-    "error": "errors",
-    "crashed": "crashed",
-}
+_SIGNS = {"passed": "■", "other": "■", "failed": "✕", "error": "◆", "crashed": "★"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +64,28 @@ class Timeline:
 
 def look_colour(look: str, theme: Theme) -> str:
     return {"passed": theme.accent, "other": theme.neutral}.get(look, theme.bad)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegendEntry:
+    """One look that occurs: its sign, how often, and its name in words."""
+
+    look: str
+    sign: str
+    number: int
+    name: str
+
+
+def legend(timeline: Timeline) -> list[LegendEntry]:
+    """Return the looks that occur, in their order."""
+    return [
+        LegendEntry(look=look, sign=_SIGNS[look], number=number, name=_look_name(look, number))
+        for look, number in zip(LOOKS, timeline.counts, strict=True)
+        if number
+    ]
+
+
+def _look_name(look: str, number: int) -> str:
+    if look == "error":
+        return "error" if number == 1 else "errors"
+    return "skipped or expected" if look == "other" else look

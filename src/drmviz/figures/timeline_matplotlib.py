@@ -11,14 +11,13 @@ from drmviz.figures.canvas import Canvas, notice
 from drmviz.figures.names import columns, drawn
 from drmviz.figures.rows import named_every, panel_height_px
 from drmviz.figures.theme import Theme
-from drmviz.figures.timeline import BAD_LOOKS, LOOK_NAMES, LOOKS, Ranking, Timeline, look_colour
+from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Ranking, Timeline, legend, look_colour
 
 _WIDTH_PX, _TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 1200, 64, 30, 30, 40, 30, 20
 _LETTER_PX = 6.7
 _LONGEST_LABEL, _LONGEST_RANKED = 44, 64
 _BESIDE_FROM_PX = 900
-_MARKERS = {"failed": "X", "error": "D", "crashed": "*"}
-_SIGNS = {"passed": "■", "other": "■", "failed": "✕", "error": "◆", "crashed": "★"}
+_MARKERS = {"failed": ("X", 34), "error": ("D", 24), "crashed": ("*", 70)}
 _TALL = 0.38  # half of a bar, in rows
 
 
@@ -57,12 +56,11 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> Figure:
 
 
 def _draw_legend(canvas: Canvas, timeline: Timeline, x_px: float, y_px: float) -> None:
-    for look, number in zip(LOOKS, timeline.counts, strict=True):
-        if number:
-            text = f"{number:,} {LOOK_NAMES[look]}"
-            canvas.text(x_px, y_px, _SIGNS[look], colour=look_colour(look, canvas.theme), size_px=12)
-            canvas.text(x_px + 15, y_px, text, colour=canvas.theme.ink_soft, size_px=12)
-            x_px += 15 + 7.2 * len(text) + 16
+    for entry in legend(timeline):
+        text = f"{entry.number:,} {entry.name}"
+        canvas.text(x_px, y_px, entry.sign, colour=look_colour(entry.look, canvas.theme), size_px=12)
+        canvas.text(x_px + 15, y_px, text, colour=canvas.theme.ink_soft, size_px=12)
+        x_px += 15 + 7.2 * len(text) + 14
 
 
 def _draw_bars(canvas: Canvas, timeline: Timeline, box: tuple[float, float, float, float]) -> None:
@@ -94,8 +92,9 @@ def _draw_bars(canvas: Canvas, timeline: Timeline, box: tuple[float, float, floa
                 )  # fmt: skip
         chosen = bars.look == look
         if name in BAD_LOOKS and box[3] / rows >= 6 and chosen.any():
+            marker, area = _MARKERS[name]
             axes.scatter(
-                (left[chosen] + right[chosen]) / 2, bars.row[chosen] - 0.44, s=30, marker=_MARKERS[name],
+                (left[chosen] + right[chosen]) / 2, bars.row[chosen] - 0.44, s=area, marker=marker,
                 color=theme.bad, edgecolors=theme.surface, linewidths=0.7, clip_on=False, zorder=3,
             )  # fmt: skip
 
@@ -103,7 +102,7 @@ def _draw_bars(canvas: Canvas, timeline: Timeline, box: tuple[float, float, floa
 def _draw_ranking(canvas: Canvas, ranking: Ranking, x_px: float, y_px: float, width_px: float) -> None:
     theme = canvas.theme
     canvas.text(x_px, y_px + 16, ranking.title, colour=theme.ink, size_px=13, weight="bold")
-    canvas.text(x_px + 9.2 * len(ranking.title) + 8, y_px + 16, ranking.explained, colour=theme.ink_faint, size_px=12)
+    canvas.text(x_px + 8.4 * len(ranking.title) + 8, y_px + 16, ranking.explained, colour=theme.ink_faint, size_px=12)
     limit = min(_LONGEST_RANKED, int((width_px - 90) / _LETTER_PX))
     height_px = len(ranking.names) * _ITEM_PX
     axes = canvas.axes(x_px, y_px + _HEADING_PX, width_px, height_px)

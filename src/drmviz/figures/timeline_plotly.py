@@ -8,11 +8,11 @@ import numpy as np
 
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.names import columns, drawn, escaped
-from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, notice_layout, time_axis
+from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, narrow_title, notice_layout, time_axis
 from drmviz.figures.rows import named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme
-from drmviz.figures.timeline import BAD_LOOKS, LOOK_NAMES, LOOKS, Ranking, Timeline, look_colour
-from drmviz.figures.units import iso
+from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Ranking, Timeline, legend, look_colour
+from drmviz.figures.units import clock, iso
 
 _TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 64, 30, 30, 44, 30, 20
 _LETTER_PX = 6.7
@@ -46,8 +46,8 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> PlotlySpec
     traces = _bar_traces(timeline, theme)
     if rows_px / rows >= 6:
         traces += _bad_marks(timeline, theme)
-    _mark_legend(layout, timeline, theme)
-    narrow: dict[str, Any] = {
+    narrow = _mark_legend(layout, timeline, theme) | narrow_title(timeline.title, timeline.subtitle)
+    narrow |= {
         "margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW)),
         "yaxis.ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_NARROW)) for row in shown],
         "xaxis.nticks": 4,
@@ -95,13 +95,21 @@ def _bar_traces(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
             "line": {"color": theme.surface, "width": np.where(lengths_s[chosen] > 5 * pixel_s, 1, 0).tolist()},
         }
         if name in BAD_LOOKS:
-            marker["pattern"] = {"shape": "/", "size": 5, "solidity": 0.3, "fgcolor": theme.surface}
+            marker["pattern"] = {
+                "shape": "/",
+                "size": 5,
+                "solidity": 0.3,
+                "fgcolor": theme.surface,
+                "bgcolor": theme.bad,
+            }
         traces.append({
             "type": "bar", "orientation": "h", "name": name, "xaxis": "x", "yaxis": "y",
             "base": iso(bars.start_s[chosen]), "x": (lengths_s[chosen] * 1000).tolist(),
             "y": bars.row[chosen].tolist(), "width": 0.76, "marker": marker,
-            "hovertext": [escaped(bars.texts[i]) for i in chosen.tolist()],
-            "hovertemplate": "%{hovertext}<br>from %{base|%H:%M:%S} UTC<extra></extra>",
+            "hovertext": [
+                f"{escaped(bars.texts[i])}<br>from {clock(float(bars.start_s[i]))} UTC" for i in chosen.tolist()
+            ],
+            "hovertemplate": "%{hovertext}<extra></extra>",
         })  # fmt: skip
     return traces
 
@@ -123,23 +131,19 @@ def _bad_marks(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
     return traces
 
 
-def _mark_legend(layout: dict[str, Any], timeline: Timeline, theme: Theme) -> None:
-    """Write which colours and marks stand for what, and how often they occur."""
-    signs = {"passed": "■", "other": "■", "failed": "✕", "error": "◆", "crashed": "★"}
-    parts = [
-        f'<span style="color:{look_colour(look, theme)}">{signs[look]}</span> {number:,} {LOOK_NAMES[look]}'
-        for look, number in zip(LOOKS, timeline.counts, strict=True)
-        if number
-    ]
+def _mark_legend(layout: dict[str, Any], timeline: Timeline, theme: Theme) -> dict[str, Any]:
+    """Write which colours and marks stand for what, and how often they occur; return what a phone gets instead."""
     at: dict[str, Any] = {"xref": "x domain", "yref": "y domain", "y": 1, "yanchor": "bottom"}
-    layout["annotations"].append(
-        annotation("    ".join(parts), theme.ink_soft, x=0, xanchor="left", yshift=9, size=12, **at)
-    )
-    layout["annotations"].append(
-        annotation(
-            "UTC", theme.ink_faint, x=0, xanchor="right", xshift=-8, yshift=-3, **(at | {"y": 0, "yanchor": "top"})
-        )
-    )
+    signs = [
+        (f'<span style="color:{look_colour(entry.look, theme)}">{entry.sign}</span> {entry.number:,}', entry)
+        for entry in legend(timeline)
+    ]
+    text = "    ".join(f"{sign} {entry.name}" for sign, entry in signs)
+    layout["annotations"].append(annotation(text, theme.ink_soft, x=0, xanchor="left", yshift=9, size=12, **at))
+    narrow = {f"annotations.{len(layout['annotations']) - 1}.text": "  ".join(f"{s} {e.look}" for s, e in signs)}
+    at |= {"y": 0, "yanchor": "top", "yshift": -3, "x": 0, "xanchor": "right", "xshift": -8}
+    layout["annotations"].append(annotation("UTC", theme.ink_faint, **at))
+    return narrow
 
 
 def _ranking_trace(ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
