@@ -1,11 +1,10 @@
-"""The command line as a user meets it: exit codes, one clear line for each error, and files where they were asked for."""
+"""The command line as a user meets it: exit codes, one clear line for each error, files where they were asked for."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -32,11 +31,10 @@ def test_skips():
 """
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert "Traceback" not in done.stderr + done.stdout
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    return lines[0]
+def record(bench: Bench, workers: list[str], *, seconds: int, title: str = "a run") -> KnownFleet:
+    fleet = KnownFleet()
+    written(bench.folder / "h.drmviz", [fleet.tick(START_S + s, workers) for s in range(seconds)], title=title)
+    return fleet
 
 
 def test_run_records_a_suite_and_leaves_report_and_figures(bench: Bench) -> None:
@@ -136,7 +134,7 @@ def test_a_wrong_call_is_one_line_that_says_what_to_do(
     bench: Bench, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     (bench.folder / "plain.txt").write_text("plain text, long enough to be looked at as a file of something else " * 20)
-    written(bench.folder / "h.drmviz", [KnownFleet().tick(START_S + s, ["a"]) for s in range(3)])
+    record(bench, ["a"], seconds=3)
 
     done = bench.drmviz(*arguments)
 
@@ -189,7 +187,7 @@ def test_ctrl_c_reaches_the_tests_and_what_was_recorded_is_closed(bench: Bench) 
 
 
 def test_draw_writes_every_format_of_every_figure(bench: Bench) -> None:
-    written(bench.folder / "h.drmviz", [KnownFleet().tick(START_S + s, ["a", "b"]) for s in range(9)])
+    record(bench, ["a", "b"], seconds=9)
 
     done = bench.drmviz(
         "draw", "h.drmviz", "--format", "html,png,svg,pdf,json", "--output-dir", "out", "--theme", "dark"

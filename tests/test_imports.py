@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -31,14 +32,12 @@ def test_import_drmviz_loads_nothing_heavy() -> None:
     assert not loaded_after("import drmviz") & HEAVY
 
 
-def test_a_pytest_run_that_did_not_ask_for_us_loads_nothing_heavy() -> None:
-    asks = "import pytest; code = pytest.main(['--version', '-p', 'no:cacheprovider'])"
-    plain = loaded_after("import os; os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n" + asks)
-    ours = loaded_after(
-        asks.replace("'--version'", "'--version', '-p', 'drmviz.pytest_plugin'").replace(
-            "import pytest", "import os; os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'; import pytest"
-        )
+def test_a_pytest_run_that_did_not_ask_for_us_loads_nothing_heavy(tmp_path: Path) -> None:
+    runs = (
+        f"import os, pytest; os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'; pytest.main(['-q', {str(tmp_path)!r}"
     )
+    plain = loaded_after(f"{runs}])")
+    ours = loaded_after(f"{runs}, '-p', 'drmviz.pytest_plugin'])")
 
     assert "drmviz" in ours
     assert not (ours - plain) & HEAVY

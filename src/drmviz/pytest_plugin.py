@@ -311,7 +311,7 @@ _IN_BACKGROUND = '"$@" </dev/null >"$0" 2>&1 & echo $!'
 def _start_recorder(config: pytest.Config, path: str) -> int:
     import subprocess  # only where a recorder is started
 
-    command = [sys.executable, "-P", "-m", "drmviz.recorder", "--spool", path, "--follow-pid", str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "drmviz", "follow", "--spool", path, "--follow-pid", str(os.getpid())]
     for option in ("store", "interval", "report"):
         value = config.getoption(f"drm_{option}") or config.getini(f"drm_{option}")
         if value:

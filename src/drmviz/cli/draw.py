@@ -10,7 +10,6 @@ import typer
 from drmviz.cli.arguments import RunId, Stores, moment_s, one_store
 from drmviz.configuration import read_settings
 from drmviz.errors import UsageError
-from drmviz.model.metrics import METRICS, STATISTICS
 
 _SHORT = {"cpu": "cpu_ratio", "memory": "memory_ratio", "gpu": "gpu_ratio"}
 
@@ -37,6 +36,7 @@ def draw(
     """Write figures: the utilization heatmap and the tests, interactive or as pictures."""
     from drmviz.drawing import draw as draw_files
     from drmviz.figures.base import FigureOptions
+    from drmviz.model.metrics import METRICS, STATISTICS
 
     full = _SHORT.get(metric or "", metric)
     if full is not None and full not in METRICS:

@@ -103,7 +103,7 @@ def _seen(watch: Watch, tick: Tick) -> Progress:
                 id=life.id,
                 cpu_ratio=known("cpu_ratio", column),
                 memory_ratio=known("memory_ratio", column),
-                test=None,
+                test=watch.source.running.get(life.id),
             )
             for column, life in enumerate(tick.roster.incarnations)
             if life.entry.kind == "worker"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from drmviz.cli.arguments import AsJson, Stores
 from drmviz.configuration import read_settings, recorded_stores, runs_folder
 from drmviz.errors import StoreError
-from drmviz.model.run import Run
+
+if TYPE_CHECKING:
+    from drmviz.model.run import Run
 
 
 def runs(stores: Stores = None, as_json: AsJson = False) -> None:

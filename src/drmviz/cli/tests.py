@@ -18,7 +18,7 @@ def tests(
     as_json: AsJson = False,
 ) -> None:
     """List the slowest and the hungriest tests and the sums by worker, or every test as JSON."""
-    from drmviz.report.tables import print_tables, tests_json, tables_of_tests
+    from drmviz.report.tables import print_tables, tables_of_tests, tests_json
     from drmviz.store import Store
 
     with Store.open(one_store(stores)) as store:

@@ -30,6 +30,9 @@ _LOOK_EVERY_S = 0.1
 """How often the end of a pytest that is not our child is looked for between two ticks."""
 
 
+_END = b'{"event":"end"'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is to be recorded and where."""
@@ -172,18 +175,37 @@ def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = No
         source = PytestXdistSource(folder, root_pid=pid, clock=clock)
         watch = Watch(plan, source, writer, clock, title="pytest")
 
+        said_end = _EndWatch(Path(folder))
+
         def over(timeout_s: float) -> int | None:
             deadline_s = clock.monotonic_s() + timeout_s
-            while not source.has_ended and psutil.pid_exists(pid):
+            while not said_end() and psutil.pid_exists(pid):
                 left_s = deadline_s - clock.monotonic_s()
                 if left_s <= 0:
                     return None
                 clock.wait_s(min(left_s, _LOOK_EVERY_S))
-                source.look()
             return 0
 
         _follow(watch, over, None)
         return watch.finish(exit_code=source.exit_status, title=shlex.join(["pytest", *source.session.get("args", [])]))
+
+
+@dataclass(slots=True)
+class _EndWatch:
+    """Looks for the event that pytest is over among what was appended since the last look; parses nothing."""
+
+    folder: Path
+    _seen: int = 0
+
+    def __call__(self) -> bool:
+        try:
+            with (self.folder / spools.EVENTS).open("rb") as events:
+                events.seek(max(0, self._seen - len(_END)))
+                fresh = events.read()
+        except OSError:
+            return True  # nobody will tell us anything any more
+        self._seen = max(0, self._seen - len(_END)) + len(fresh)
+        return _END in fresh
 
 
 def _follow(watch: Watch, wait: Callable[[float], int | None], show: Show | None) -> int:

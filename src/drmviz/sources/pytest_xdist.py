@@ -59,6 +59,11 @@ class PytestXdistSource:
         return self._fleet.progress
 
     @property
+    def running(self) -> dict[str, str]:
+        """The test that each worker is at."""
+        return {worker.id: worker.running for worker in self._fleet.workers.values() if worker.running is not None}
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """How many tests ended in which way."""
         return dict(self._fleet.outcomes)
