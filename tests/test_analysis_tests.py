@@ -87,6 +87,13 @@ def test_the_tail_runs_from_the_first_worker_out_of_tests_to_the_last_end() -> N
     assert [task.name for task in tail.tests] == ["long"]
 
 
+def test_the_test_that_took_most_of_the_tail_is_named_first() -> None:
+    tail = sums.tests(of(ran("a", end=2), ran("long", "gw1", start=1, end=7), ran("short", "gw1", start=7, end=8))).tail
+
+    assert tail is not None
+    assert [task.name for task in tail.tests] == ["long", "short"]
+
+
 def test_a_crashed_worker_did_not_run_out_of_tests() -> None:
     crash = ran("boom", "gw2", end=1, outcome="crashed")
     tail = sums.tests(of(crash, ran("a", end=6), ran("b", "gw1", end=7), workers=3)).tail

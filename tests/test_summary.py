@@ -56,7 +56,7 @@ def test_a_full_run_is_told_in_five_lines_of_numbers() -> None:
         "host      6 of 8 cores had no worker, 50 % of the machine's CPU was idle (40 core-seconds), "
         "memory at most 25 %",
         "memory    highest 100 MiB in gw0, raised by t.py::a",
-        "tail      5.5 s at the end with workers idle (5.5 s in all); last t.py::b (9.5 s)",
+        "tail      5.5 s at the end with workers idle (5.5 s in all); mostly t.py::b (9.5 s)",
         "advice    Nothing worth changing: workers ran tests 68 % of the time, the tail is 5.5 s",
     ]
 

@@ -77,15 +77,15 @@ def _tail(table: TestTable, plan: Schedule) -> Advice | None:
     if tail is None or not tail.tests or plan.workers < 2:
         return None
     saves_s = min(tail.seconds, plan.span_s - plan.expected_s(plan.workers))
-    last = tail.tests[0]
+    longest = tail.tests[0]
     return Advice(
         kind="tail",
-        sentence=f"Start the longest tests first, the last one ran {_seconds(last.duration_s)}",
+        sentence=f"Start the longest tests first, one ran {_seconds(longest.duration_s)} at the end",
         saves_s=saves_s,
         why=f"The tests took {_seconds(plan.span_s)} on {plan.workers} workers, {_seconds(tail.seconds)} of it after"
         f" the first worker had run out. The same tests, longest first, fit into"
         f" {_seconds(plan.expected_s(plan.workers))} ({_seconds(plan.between_s)} between tests included).",
-        test=last.name,
+        test=longest.name,
     )
 
 

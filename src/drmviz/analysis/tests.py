@@ -59,7 +59,7 @@ class Tail:
     from_s: float
     to_s: float
     tests: tuple[Task, ...]
-    """Those that were running in it, the last to end first."""
+    """Those that were running in it, the one that took most of it first."""
     idle_worker_s: float
 
 
@@ -176,6 +176,6 @@ def _tail(run: Run) -> Tail | None:
         seconds=end_s - from_s,
         from_s=from_s,
         to_s=end_s,
-        tests=tuple(sorted(running, key=lambda task: -task.ended_at_s)),
+        tests=tuple(sorted(running, key=lambda task: max(task.started_at_s, from_s) - task.ended_at_s)),
         idle_worker_s=sum(end_s - emptied_s for emptied_s in emptied),
     )

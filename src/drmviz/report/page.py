@@ -144,7 +144,7 @@ def _cards(run: Run, sums: Study) -> list[Card]:
 def _level_card(label: str, ratio: float | None, detail: str, values: FloatArray) -> Card:
     if ratio is None:
         return Card(label=label, value="–", detail=NOT_MEASURED)
-    return _with_line(Card(label=label, value=f"{ratio * 100:.0f}", unit="%", detail=detail), values)
+    return _with_line(Card(label=label, value=percent(ratio).removesuffix(" %"), unit="%", detail=detail), values)
 
 
 def _beside_cores(sums: Study) -> str:

@@ -148,8 +148,7 @@ def _tail(sums: Study) -> Fact:
     tail = sums.table.tail
     if tail is None:
         return Fact(label="tail", text=f"{NOT_MEASURED}: no tests were recorded, only processes")
-    last = tail.tests[0] if tail.tests else max(sums.table.rows, key=lambda row: row.last.ended_at_s).last
-    ran = f" ({wording.seconds(last.duration_s)})"
+    longest = tail.tests[0] if tail.tests else max(sums.table.rows, key=lambda row: row.last.ended_at_s).last
     if len([worker for worker in sums.table.by_worker if worker.tests]) < 2:
         slowest = sums.table.slowest(1)[0].last
         return Fact(
@@ -161,9 +160,9 @@ def _tail(sums: Study) -> Fact:
     return Fact(
         label="tail",
         text=f"{wording.seconds(tail.seconds)} at the end with workers idle"
-        f" ({wording.seconds(tail.idle_worker_s)} in all); last",
-        name=last.name,
-        after=ran,
+        f" ({wording.seconds(tail.idle_worker_s)} in all); {'mostly' if tail.tests else 'last'}",
+        name=longest.name,
+        after=f" ({wording.seconds(longest.duration_s)})",
     )
 
 

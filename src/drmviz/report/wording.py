@@ -64,7 +64,9 @@ def _upto(text: str, width: int) -> str:
 
 
 def percent(ratio: float | None) -> str:
-    return NOT_MEASURED if ratio is None else f"{ratio * 100:.0f} %"
+    if ratio is None:
+        return NOT_MEASURED
+    return f"{ratio * 100:.1f} %" if 0 < ratio < 0.00995 else f"{ratio * 100:.0f} %"
 
 
 def seconds(value: float | None) -> str:

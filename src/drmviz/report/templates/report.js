@@ -37,6 +37,9 @@
     }
   }
 
+  const all = document.getElementById("all");
+  addEventListener("hashchange", function () { if (all && location.hash === "#all") all.open = true; });
+  addEventListener("beforeprint", function () { for (const part of document.querySelectorAll("details")) part.open = part !== all; });
   const table = document.getElementById("tests");
   if (!table) return;
   const body = table.tBodies[0], rows = Array.from(body.rows);
