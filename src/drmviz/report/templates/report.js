@@ -27,15 +27,33 @@
   for (const picture of pictures) {
     if (root.dataset.theme === "dark") picture.source.textContent = JSON.stringify(paint(JSON.parse(picture.source.textContent), picture.parts));
   }
+  // What a phone gets instead comes from the source, because that is where both its versions are.
+  function fit(layout, source, narrow) {
+    for (const [path, value] of Object.entries(source.narrow || {})) {
+      const names = path.split("."), last = names.pop();
+      const wide = path.split(".").reduce(function (part, name) { return part == null ? part : part[name]; }, source.layout);
+      const target = names.reduce(function (part, name) { return part == null ? part : part[name]; }, layout);
+      if (target) target[last] = narrow ? value : wide === undefined ? null : wide;
+    }
+  }
+  const isNarrow = function () { return innerWidth < 700; };
+  let turned = false, was = isNarrow();
   async function repaint() {
+    turned = true;
     for (const picture of pictures) {
       const place = document.getElementById(picture.id);
       if (!place.data) continue;
-      const config = JSON.parse(picture.source.textContent).config;
+      const source = paint(JSON.parse(picture.source.textContent), picture.parts);
       const spec = paint({ data: place.data, layout: place.layout }, picture.parts);
-      await window.Plotly.newPlot(place, spec.data, spec.layout, config);
+      fit(spec.layout, source, place.clientWidth < 640);
+      await window.Plotly.newPlot(place, spec.data, spec.layout, source.config);
     }
   }
+  addEventListener("resize", function () {
+    const now = isNarrow();
+    if (turned && now !== was) setTimeout(repaint, 200);
+    was = now;
+  });
 
   const all = document.getElementById("all");
   addEventListener("hashchange", function () { if (all && location.hash === "#all") all.open = true; });
