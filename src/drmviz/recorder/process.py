@@ -23,6 +23,7 @@ from drmviz.model.status import Status
 from drmviz.recorder import spool as spools
 from drmviz.recorder.launch import Command
 from drmviz.sources.pytest_xdist import PytestXdistSource
+from drmviz.sources.spool_tail import EVENTS
 from drmviz.store import Recording, Writer
 from drmviz.system import Clock, SystemClock
 
@@ -199,7 +200,7 @@ class _EndWatch:
 
     def __call__(self) -> bool:
         try:
-            with (self.folder / spools.EVENTS).open("rb") as events:
+            with (self.folder / EVENTS).open("rb") as events:
                 events.seek(max(0, self._seen - len(_END)))
                 fresh = events.read()
         except OSError:
