@@ -191,9 +191,12 @@ class Controller:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         self._guard.run(self._left, node, error)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._guard.run(self._follow, report)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        facts = report.__dict__.pop("drmviz", None) or {}  # other plugins see the report as it always was
+        result = yield
+        self._guard.run(self._follow, report, facts)  # only now: other plugins may have changed its outcome
+        return result
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
@@ -239,10 +242,9 @@ class Controller:
     def _left(self, node: Any, error: object) -> None:
         self._guard.write("left", worker=node.gateway.id, why="crashed" if error else "finished")
 
-    def _follow(self, report: pytest.TestReport) -> None:
+    def _follow(self, report: pytest.TestReport, facts: dict[str, Any]) -> None:
         node = getattr(report, "node", None)
         worker = MAIN if node is None else node.gateway.id
-        facts = report.__dict__.pop("drmviz", None) or {}  # other plugins see the report as it always was
         if "host" in facts:
             self._relay(worker, facts)
         outcome = self._outcomes.follow(worker, report)
