@@ -47,13 +47,18 @@ def to_page_json(spec: PlotlySpec) -> bytes:
 def quantised(values: FloatArray) -> tuple[IntArray | FloatArray, float]:
     """Return the smallest whole numbers that serve, and the size of their step; the highest one means unknown.
 
-    Steps are 0.1; 0.5 where there are many cells and all lie below 127; and above 6553 nothing is cut.
+    Steps are 0.1; where there are many cells 0.5, or 1 if one of them is above 127; and nothing is cut where a number
+    is too high for that.
     """
     known = np.isfinite(values)
     highest = float(values.max(where=known, initial=0.0))
     if highest > 6553:
         return values.astype(np.float32), 0.0
-    kind, step = (np.uint8, 0.5) if values.size > _FEW_CELLS and highest <= 127 else (np.uint16, 0.1)
+    kind: type[np.uint8 | np.uint16]
+    if values.size > _FEW_CELLS and highest <= 254:
+        kind, step = np.uint8, 0.5 if highest <= 127 else 1.0
+    else:
+        kind, step = np.uint16, 0.1
     unknown = np.iinfo(kind).max
     scaled = np.rint(values * np.float32(1 / step), dtype=np.float32)
     whole: IntArray = np.where(known, scaled, unknown).astype(kind)
@@ -65,7 +70,7 @@ def _packed(value: Any) -> dict[str, Any]:
         # runs of one test repeat, so the fastest compression makes them tiny
         content = zlib.compress(np.ascontiguousarray(value.index).tobytes(), 1)
         return {
-            "texts": value.texts,
+            "texts": b64encode(zlib.compress(orjson.dumps(value.texts), 1)).decode(),
             "shape": value.index.shape,
             "bytes": value.index.dtype.itemsize,
             "zlib": b64encode(content).decode(),

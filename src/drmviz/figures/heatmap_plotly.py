@@ -69,7 +69,7 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     narrow_labels = [escaped(drawn(worker, limit=_LONGEST_NARROW)) for worker in labels]
     narrow: dict[str, Any] = {"margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW))}
     narrow |= narrow_title(heatmap.title, heatmap.subtitle)
-    narrow |= {f"xaxis{'' if n == 0 else n + 1}.nticks": 4 for n in range(panels)}
+    narrow |= {f"xaxis{'' if n == 0 else n + 1}.nticks": 3 for n in range(panels)}
     narrow |= {f"yaxis{'' if n == 0 else n + 1}.ticktext": narrow_labels for n in range(panels)}
     return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
 
@@ -126,7 +126,7 @@ def _worker_axis(
 
 
 def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: str, theme: Theme) -> None:
-    """Write the panel's name above it, what its colours mean, and that the clock is UTC."""
+    """Write the panel's name above it, and what its colours mean."""
     at: dict[str, Any] = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "y": 1, "yanchor": "bottom"}
     up = 4 + (_EVENTS_PX if heatmap.events and not axis else 0)
     name = f"<b>{escaped(panel.name)}</b>"
@@ -138,8 +138,6 @@ def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: st
         marks.append(annotation(highest, theme.ink_faint, x=1, xanchor="right", yshift=up, **at))
         marks.append(annotation("0 %" if panel.unit else "0", theme.ink_faint, x=1, xanchor="right", xshift=-166,
                                 yshift=up, **at))  # fmt: skip
-    at |= {"y": 0, "yanchor": "top"}
-    marks.append(annotation("UTC", theme.ink_faint, x=0, xanchor="right", xshift=-8, yshift=-3, **at))
     layout["annotations"] += marks
 
 

@@ -13,11 +13,12 @@
       ? new Uint8Array(await unpacked(bytesOf(packed.zlib), "deflate").arrayBuffer())
       : bytesOf(packed.base64);
     const kind = packed.step === 0 ? Float32Array : arrays[packed.bytes];
+    const texts = packed.texts && (await unpacked(bytesOf(packed.texts), "deflate").json());
     const numbers = new kind(bytes.buffer, 0, rows * columns);
     const unknown = packed.step ? 2 ** (8 * packed.bytes) - 1 : NaN;
     return Array.from({ length: rows }, (_, row) => {
       const part = numbers.subarray(row * columns, (row + 1) * columns);
-      if (packed.texts) return Array.from(part, (index) => packed.texts[index]);
+      if (texts) return Array.from(part, (index) => texts[index]);
       if (!packed.step) return part;
       return Float32Array.from(part, (number) => (number === unknown ? NaN : Math.round(number * packed.step * 10) / 10));
     });
@@ -48,7 +49,7 @@
     const place = document.getElementById(figure.dataset.figure);
     const spec = await revived(JSON.parse(figure.textContent), {});
     const normal = {};
-    const narrow = () => place.clientWidth > 0 && place.clientWidth < 640;
+    const narrow = () => place.clientWidth > 0 && place.clientWidth < 760;
     const apply = () => {
       for (const [path, value] of Object.entries(narrow() ? spec.narrow ?? {} : normal)) put(spec.layout, path, value);
     };

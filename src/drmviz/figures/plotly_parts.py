@@ -71,9 +71,11 @@ def notice_layout(layout: dict[str, Any], notice: str, theme: Theme) -> PlotlySp
 
 def time_axis(start_s: float, end_s: float, theme: Theme, *, cell_s: float) -> dict[str, Any]:
     """Return an axis of times in UTC; hover names moments as finely as cells of that width need."""
+    most = min(9, 1 + int((end_s - start_s) / min(cell_s, 1.0)))
     return {
         "type": "date", "range": iso(np.array([start_s, end_s])), "showgrid": False, "zeroline": False,
-        "ticks": "outside", "ticklen": 4, "tickcolor": theme.line_strong, "showline": False, "nticks": 9,
+        "ticks": "outside", "ticklen": 4, "tickcolor": theme.line_strong, "showline": False, "nticks": most,
+        "ticksuffix": " UTC", "showticksuffix": "first",
         "tickfont": {"size": 11, "color": theme.ink_faint}, "tickangle": 0,
         "hoverformat": "%Y-%m-%d %H:%M:%S" if cell_s >= 1 else "%Y-%m-%d %H:%M:%S.%3f",
         "tickformatstops": [

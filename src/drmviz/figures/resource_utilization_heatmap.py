@@ -13,7 +13,7 @@ from drmviz.figures.names import count, drawn
 from drmviz.figures.occupancy import tests_by_cell
 from drmviz.figures.rows import panel_height_px
 from drmviz.figures.theme import THEMES
-from drmviz.figures.units import duration, percent
+from drmviz.figures.units import date_and_clock, duration, percent
 from drmviz.model.decisions import FleetChange
 from drmviz.model.metrics import BoolArray, FloatArray, Metric, Statistic
 from drmviz.model.run import Run
@@ -127,6 +127,7 @@ def _subtitle(run: Run, statistic: Statistic, per_row: int) -> str:
     workers = count(len(run.workers), noun, plural=nouns)
     parts = [drawn(run.header.title), f"{workers}, {per_row} per row" if per_row > 1 else workers]
     if run.columns:
+        parts.append(date_and_clock(float(run.starts_at_s[0])))
         parts.append(duration(run.columns * run.width_s))
         cell = "mean" if statistic == "mean" else "highest value"
         parts.append(f"{cell} of {duration(run.width_s)} per cell")

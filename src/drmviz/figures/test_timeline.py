@@ -12,7 +12,7 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.names import count, drawn
 from drmviz.figures.theme import THEMES
 from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Bars, Ranking, Timeline, legend
-from drmviz.figures.units import duration, size
+from drmviz.figures.units import date_and_clock, duration, size
 from drmviz.model.metrics import FloatArray, IntArray, Metric
 from drmviz.model.run import Run
 from drmviz.model.tasks import Task
@@ -40,7 +40,7 @@ def arrange(run: Run, options: FigureOptions) -> Timeline:
     counts = tuple(np.bincount(looks, minlength=len(LOOKS)).tolist())
     return Timeline(
         title="Tests" if options.title is None else options.title,
-        subtitle=_subtitle(run, tasks, workers, end_s - start_s),
+        subtitle=_subtitle(run, tasks, workers, start_s, end_s),
         workers=workers,
         start_s=start_s,
         end_s=end_s,
@@ -78,14 +78,15 @@ def _look(task: Task) -> int:
     return LOOKS.index(task.outcome) if task.outcome in LOOKS else LOOKS.index("other")
 
 
-def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], span_s: float) -> str:
+def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], start_s: float, end_s: float) -> str:
     if not tasks:
         return drawn(run.header.title)
     busy_s = sum(task.duration_s for task in tasks)
     parts = [
         drawn(run.header.title),
         f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}",
-        duration(span_s),
+        date_and_clock(start_s),
+        duration(end_s - start_s),
         f"{duration(busy_s)} of test time",
     ]
     return " · ".join(part for part in parts if part)
@@ -101,17 +102,20 @@ def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, p
         if not tasks or group.max() < MOST_BARS:
             break
         pixel_s *= 2
-    order = np.argsort(group, kind="stable")
-    firsts = np.flatnonzero(np.append(True, np.diff(group[order]) > 0)) if tasks else np.empty(0, dtype=np.int64)
-    leaders = order[firsts]
+    order = np.argsort(group, kind="stable")  # so the earliest test of each bar comes first
+    firsts = np.flatnonzero(np.diff(group[order], prepend=-1))
     counts = np.diff(np.append(firsts, len(tasks)))
+    leaders = order[firsts]
+    ending = np.maximum.reduceat(ends[order], firsts) if tasks else ends
+    by_start = np.argsort(leaders)
+    chosen = leaders[by_start]
     return Bars(
-        row=rows[leaders],
-        look=looks[leaders],
-        start_s=np.minimum.reduceat(starts[order], firsts) if tasks else starts,
-        end_s=np.maximum.reduceat(ends[order], firsts) if tasks else ends,
-        count=counts,
-        texts=tuple(_text(tasks[i], many) for i, many in zip(leaders.tolist(), counts.tolist(), strict=True)),
+        row=rows[chosen],
+        look=looks[chosen],
+        start_s=starts[chosen],
+        end_s=ending[by_start],
+        count=counts[by_start],
+        texts=tuple(_text(tasks[i], many) for i, many in zip(chosen.tolist(), counts[by_start].tolist(), strict=True)),
     )
 
 

@@ -79,7 +79,7 @@ def _draw_bars(canvas: Canvas, timeline: Timeline, box: tuple[float, float, floa
         ],
         axis=1,
     )
-    wide = right - left > 5 * timeline.pixel_s
+    wide = (right - left > 5 * timeline.pixel_s) & (box[3] / rows >= 6)
     for look, name in enumerate(LOOKS):
         for chosen, edge in ((bars.look == look) & wide, 0.7), ((bars.look == look) & ~wide, 0.0):
             if chosen.any():

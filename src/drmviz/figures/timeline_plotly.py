@@ -16,7 +16,8 @@ from drmviz.figures.units import clock, iso
 
 _TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 64, 30, 30, 44, 30, 20
 _LETTER_PX = 6.7
-_LONGEST_LABEL, _LONGEST_NARROW, _LONGEST_RANKED, _LONGEST_RANKED_NARROW = 44, 12, 64, 38
+_LONGEST_LABEL, _LONGEST_NARROW, _LONGEST_RANKED = 44, 12, 64
+_NARROW_PX, _WIDE_PX = 390, 1000  # where names must fit beside their values
 _SYMBOLS = {"failed": "x", "error": "diamond", "crashed": "star"}
 
 
@@ -43,25 +44,30 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> PlotlySpec
             "tickfont": {"size": 11, "color": theme.ink_soft, "family": MONO},
         },
     }  # fmt: skip
-    traces = _bar_traces(timeline, theme)
+    traces = _bar_traces(timeline, theme, edged=rows_px / rows >= 6)
     if rows_px / rows >= 6:
         traces += _bad_marks(timeline, theme)
     narrow = _mark_legend(layout, timeline, theme) | narrow_title(timeline.title, timeline.subtitle)
     narrow |= {
         "margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW)),
         "yaxis.ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_NARROW)) for row in shown],
-        "xaxis.nticks": 4,
+        "xaxis.nticks": 3,
     }
+    sides_px = layout["margin"]["l"] + 20, narrow["margin.l"] + 20
+    room_px = 0.48 * (_WIDE_PX - sides_px[0]), _NARROW_PX - sides_px[1]
     for number, ranking in enumerate(timeline.rankings):
         axis = str(number + 2)
         traces.append(_ranking_trace(ranking, axis, theme))
         layout[f"xaxis{axis}"] = _hidden_axis() | {"anchor": f"y{axis}", "range": [0, max(*ranking.values, 1e-9)]}
         layout[f"yaxis{axis}"] = _hidden_axis() | {"anchor": f"x{axis}", "range": [most - 0.5, -0.7]}
-        narrow |= _mark_ranking(layout, ranking, axis, theme)
+        narrow |= _mark_ranking(layout, ranking, axis, theme, room_px=room_px)
     ranked_px = most * _ITEM_PX
     for path, value in _places(rows_px, ranked_px, top_px, rankings=len(timeline.rankings), beside=True).items():
         axis, _, name = path.rpartition(".")
         (layout[axis] if axis else layout)[name] = value
+    if len(legend(timeline)) > 3:  # a phone needs two lines for it
+        top_px += 14
+        narrow["margin.t"] = top_px
     narrow |= _places(rows_px, ranked_px, top_px, rankings=len(timeline.rankings), beside=False)
     return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
 
@@ -82,17 +88,21 @@ def _places(rows_px: int, ranked_px: int, top_px: int, *, rankings: int, beside:
     return places
 
 
-def _bar_traces(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
+def _bar_traces(timeline: Timeline, theme: Theme, *, edged: bool) -> list[dict[str, Any]]:
     traces = []
     bars, pixel_s = timeline.bars, timeline.pixel_s
     lengths_s = np.maximum(bars.end_s - bars.start_s, pixel_s)
+    outlined = edged & (lengths_s > 5 * pixel_s)
     for look, name in enumerate(LOOKS):
         chosen = np.flatnonzero(bars.look == look)
         if not chosen.size:
             continue
         marker: dict[str, Any] = {
             "color": look_colour(name, theme),
-            "line": {"color": theme.surface, "width": np.where(lengths_s[chosen] > 5 * pixel_s, 1, 0).tolist()},
+            "line": {
+                "color": theme.surface,
+                "width": outlined[chosen].astype(int).tolist(),
+            },
         }
         if name in BAD_LOOKS:
             marker["pattern"] = {
@@ -133,17 +143,16 @@ def _bad_marks(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
 
 def _mark_legend(layout: dict[str, Any], timeline: Timeline, theme: Theme) -> dict[str, Any]:
     """Write which colours and marks stand for what, and how often they occur; return what a phone gets instead."""
-    at: dict[str, Any] = {"xref": "x domain", "yref": "y domain", "y": 1, "yanchor": "bottom"}
+    at: dict[str, Any] = {"xref": "x domain", "yref": "y domain", "y": 1, "yanchor": "bottom", "align": "left"}
     signs = [
         (f'<span style="color:{look_colour(entry.look, theme)}">{entry.sign}</span> {entry.number:,}', entry)
         for entry in legend(timeline)
     ]
     text = "    ".join(f"{sign} {entry.name}" for sign, entry in signs)
     layout["annotations"].append(annotation(text, theme.ink_soft, x=0, xanchor="left", yshift=9, size=12, **at))
-    narrow = {f"annotations.{len(layout['annotations']) - 1}.text": "  ".join(f"{s} {e.look}" for s, e in signs)}
-    at |= {"y": 0, "yanchor": "top", "yshift": -3, "x": 0, "xanchor": "right", "xshift": -8}
-    layout["annotations"].append(annotation("UTC", theme.ink_faint, **at))
-    return narrow
+    short = [f"{sign} {entry.look}" for sign, entry in signs]
+    lines = ["   ".join(short[:3]), "   ".join(short[3:])]
+    return {f"annotations.{len(layout['annotations']) - 1}.text": "<br>".join(line for line in lines if line)}
 
 
 def _ranking_trace(ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
@@ -158,8 +167,14 @@ def _ranking_trace(ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mark_ranking(layout: dict[str, Any], ranking: Ranking, axis: str, theme: Theme) -> dict[str, Any]:
-    """Write the heading, and above each bar its test and its value; return what a phone gets instead."""
+def _mark_ranking(
+    layout: dict[str, Any], ranking: Ranking, axis: str, theme: Theme, *, room_px: tuple[float, float]
+) -> dict[str, Any]:
+    """Write the heading, and above each bar its test and its value; return what a phone gets instead.
+
+    Args:
+        room_px: how wide the ranking is on a page and on a phone.
+    """
     narrow: dict[str, Any] = {}
     marks = layout["annotations"]
     heading = f'<b>{ranking.title}</b>  <span style="color:{theme.ink_faint};font-size:12px">{ranking.explained}</span>'
@@ -170,8 +185,10 @@ def _mark_ranking(layout: dict[str, Any], ranking: Ranking, axis: str, theme: Th
     for place, (name, written, bad) in enumerate(zip(ranking.names, ranking.written, ranking.bad, strict=True)):
         sign = f'<span style="color:{theme.bad}">✕</span> ' if bad else ""
         at = across | {"yref": f"y{axis}", "y": place, "yshift": 3}
-        narrow[f"annotations.{len(marks)}.text"] = sign + escaped(drawn(name, limit=_LONGEST_RANKED_NARROW))
-        text = sign + escaped(drawn(name, limit=_LONGEST_RANKED))
+        taken_px = 7.2 * len(written) + 12 + (2 * _LETTER_PX if bad else 0)
+        wide, slim = (min(_LONGEST_RANKED, int((room - taken_px) / _LETTER_PX)) for room in room_px)
+        narrow[f"annotations.{len(marks)}.text"] = sign + escaped(drawn(name, limit=max(8, slim)))
+        text = sign + escaped(drawn(name, limit=max(8, wide)))
         mono = annotation(text, theme.ink_soft, x=0, xanchor="left", **at)
         mono["font"] |= {"family": MONO}
         marks.append(mono)

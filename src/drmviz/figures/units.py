@@ -64,10 +64,16 @@ def clock(moment_s: float, *, step_s: float = 1.0) -> str:
     return f"{moment:%H:%M:%S}" if step_s >= 1 else f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
+def date_and_clock(moment_s: float) -> str:
+    """Return "2026-09-21 14:13 UTC"."""
+    return f"{datetime.fromtimestamp(moment_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def ticks(start_s: float, end_s: float, *, most: int) -> tuple[list[float], list[str]]:
     """Return round moments inside the window, at most so many, and their labels."""
     span = max(end_s - start_s, 1e-3)
-    step = next((s for s in _STEPS_S if span / s <= most), _STEPS_S[-1])
+    finest_s = 1.0 if span >= 2 else 0.0
+    step = next((s for s in _STEPS_S if span / s <= most and s >= finest_s), _STEPS_S[-1])
     first = math.ceil(start_s / step - 1e-9)
     last = math.floor(end_s / step + 1e-9)
     moments = [number * step for number in range(first, min(last, first + most) + 1)]
