@@ -41,6 +41,7 @@ class KeptTicks:
     ticks: list[Tick] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     offered: int = 0
+    problem: str | None = None
 
     def append(self, tick: Tick) -> int:
         self.offered += 1

@@ -18,6 +18,10 @@ from drmviz.system import Clock
 class TickSink(Protocol):
     """Where ticks go: a `Recording` of the store."""
 
+    @property
+    def problem(self) -> str | None:
+        """What is wrong although ticks are kept; None while all is well."""
+
     def append(self, tick: Tick) -> int:
         """Keep a tick durably and return its sequence, or raise StoreError."""
 
@@ -201,7 +205,10 @@ class Collector:
             self._degrade("store", f"{error} ({self._unwritten.ticks} ticks not written)", tick.at_s)
             return
         self._unwritten = _Unwritten()
-        self._statuses["store"] = OK
+        if self._recording.problem is None:
+            self._statuses["store"] = OK
+        else:
+            self._degrade("store", self._recording.problem, tick.at_s)
 
     def close(self, patience_s: float = 2.0) -> list[str]:
         """End the threads; return the names of sources that are still stuck in their call."""

@@ -49,9 +49,9 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
     """Seal one block: chunks first, then the mark that readers go by, then away with the hot rows.
 
     Every step leaves the file readable and may be the last one: chunks of a block without its mark are not looked at,
-    and hot rows of a sealed block are not either.
+    and hot rows of a sealed block are not either. Beginning again is always right.
     """
-    connection.execute("DELETE FROM chunk WHERE run = ? AND block = ?", (run, block))
+    mark = rows_of(connection, "SELECT sealed FROM block WHERE run = ? AND number = ?", (run, block))
     ticks = [
         _HotTick(*row)
         for row in rows_of(
@@ -61,11 +61,18 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
         )
     ]
     yield
-    if not ticks:
-        connection.execute("DELETE FROM block WHERE run = ? AND number = ?", (run, block))
-        return
-    rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
-    widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
+    widest = 0
+    if mark and not mark[0][0]:
+        rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
+        widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
+        yield from _pack(connection, run, block, ticks, rosters, widest)
+    yield from _forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
+
+
+def _pack(
+    connection: apsw.Connection, run: int, block: int, ticks: list[_HotTick], rosters: Rosters, widest: int
+) -> Iterator[None]:
+    connection.execute("DELETE FROM chunk WHERE run = ? AND block = ?", (run, block))
     together = max(1, min(len(METRICS), _MATRIX_BYTES // max(1, 4 * widest * len(ticks))))
     damaged: set[int] = set()
     for first in range(0, len(METRICS), together):
@@ -85,10 +92,9 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
         (first_sequence, framed(first_sequence, times.tobytes()), run, block),
     )
     yield
-    yield from forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
 
 
-def forget_hot(connection: apsw.Connection, row_ids: list[int], *, bytes_each: int) -> Iterator[None]:
+def _forget_hot(connection: apsw.Connection, row_ids: list[int], *, bytes_each: int) -> Iterator[None]:
     """Delete hot rows in slices."""
     at_once = max(1, _SLICE_BYTES // max(1, bytes_each))
     for start in range(0, len(row_ids), at_once):

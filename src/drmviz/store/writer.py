@@ -62,6 +62,8 @@ class Writer:
             self._lock.release()
             raise
         self._closed = False
+        self.problem: str | None = None
+        """What the disk refused beside the ticks, in words; None while all is well."""
         self._unsealed: deque[tuple[int, int]] = deque()
         self._sealing: Iterator[None] | None = None
         self._forget_half_sealed()
@@ -153,19 +155,35 @@ class Writer:
         return Recording(self, self._connection, self._connection.last_insert_rowid(), header)
 
     def advance_sealing(self, budget_s: float = SEALING_S) -> bool:
-        """Pack finished blocks for at most `budget_s`; return whether anything is left to do."""
+        """Pack finished blocks for at most `budget_s`; return whether anything is left to do.
+
+        What the disk refuses is told by `problem`, costs no tick, and is tried again later from the block's beginning.
+        """
         if self._sealing is None and not self._unsealed:
             return False
         deadline = time.perf_counter() + budget_s
-        with self._connection:
-            while time.perf_counter() < deadline:
-                if self._sealing is None:
-                    if not self._unsealed:
-                        break
-                    self._sealing = seal(self._connection, *self._unsealed.popleft())
-                if next(self._sealing, _DONE) is _DONE:
-                    self._sealing = None
-        return self._sealing is not None or bool(self._unsealed)
+        sealing = self._sealing or seal(self._connection, *self._unsealed[0])
+        self._sealing = None  # a slice that fails is rolled back: what its generator believes to be written is not
+        try:
+            with self._connection:
+                is_done = False
+                while not is_done and time.perf_counter() < deadline:
+                    is_done = next(sealing, _DONE) is _DONE
+        except apsw.Error as error:
+            self.leave_transaction()
+            self.problem = f"old ticks cannot be packed ({error})"
+            return True
+        self.problem = None
+        if is_done:
+            self._unsealed.popleft()
+        else:
+            self._sealing = sealing
+        return bool(self._unsealed)
+
+    def leave_transaction(self) -> None:
+        """Take back what is left of a transaction whose beginning or end itself failed."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def queue_for_sealing(self, run: int, block: int) -> None:
         """Say that no tick will be added to this block any more."""
@@ -173,7 +191,10 @@ class Writer:
 
     def checkpoint(self) -> None:
         """Move what is in the write-ahead log into the file, as far as readers allow it at once."""
-        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            self.problem = f"the write-ahead log cannot be moved into the file ({error})"
 
     def close(self) -> str | None:
         """Leave one file behind; calling it again does nothing. Blocks that are not sealed stay hot, and as readable.
@@ -219,6 +240,11 @@ class Recording:
         return self._writer.path
 
     @property
+    def problem(self) -> str | None:
+        """What the disk refused although every tick was written; None while all is well."""
+        return self._writer.problem
+
+    @property
     def ticks(self) -> int:
         """How many ticks are durable."""
         return self._sequence
@@ -260,6 +286,7 @@ class Recording:
                 self._write_tasks(tick.tasks)
                 self._write_decisions(tick.decisions)
         except apsw.Error as error:
+            self._writer.leave_transaction()
             raise StoreError(
                 self.path, f"a tick could not be written ({error})", remedy="Free some space; recording goes on."
             ) from error
@@ -369,7 +396,10 @@ class Recording:
             )
         if self._block is not None:
             self._writer.queue_for_sealing(self._run, self._block)
-        self._writer.advance_sealing(CLOSING_S)
+        deadline = time.perf_counter() + CLOSING_S
+        while self._writer.advance_sealing(deadline - time.perf_counter()) and time.perf_counter() < deadline:
+            if self._writer.problem is not None:
+                break
 
 
 _DONE = object()
