@@ -90,17 +90,11 @@ def _configure_worker(config: pytest.Config, guard: Guard) -> None:
 
 
 def _configure_controller(config: pytest.Config, guard: Guard) -> None:
-    path = os.environ.pop(spool.ENVIRONMENT_VARIABLE, None)
-    is_ours = False
-    if path is not None:
-        if not spool.claim(path):
-            return
-    elif _is_asked_for(config):
-        path, is_ours = spool.create(), True
-    else:
+    guard.path = os.environ.pop(spool.ENVIRONMENT_VARIABLE, None)
+    is_wanted = _is_asked_for(config) if guard.path is None else spool.claim(guard.path)
+    if not is_wanted:
         return
-    guard.path = path
-    controller = Controller(config, guard, path, starts_recorder=is_ours)
+    controller = Controller(config, guard, starts_recorder=guard.path is None)
     config.pluginmanager.register(controller, "drmviz-controller")
     config.pluginmanager.register(TestHooks(guard, is_local=True), "drmviz-tests")
 
@@ -161,10 +155,9 @@ class TestHooks:
 class Controller:
     """Runs in pytest's first process: tells who works, what came out, and when it is over."""
 
-    def __init__(self, config: pytest.Config, guard: Guard, path: str, *, starts_recorder: bool) -> None:
+    def __init__(self, config: pytest.Config, guard: Guard, *, starts_recorder: bool) -> None:
         self._config = config
         self._guard = guard
-        self._path = path
         self._starts_recorder = starts_recorder
         self._recorder_pid: int | None = None
         self._outcomes = Outcomes()
@@ -214,7 +207,8 @@ class Controller:
 
     def _begin(self) -> None:
         if self._starts_recorder:
-            self._recorder_pid = _start_recorder(self._config, self._path)
+            self._guard.path = spool.create()  # not before: `--help` and its like have no session
+            self._recorder_pid = _start_recorder(self._config, self._guard.path)
         is_distributed = self._config.pluginmanager.hasplugin("dsession")
         xdist = self._config.pluginmanager.getplugin("xdist")
         self._guard.write(
@@ -231,8 +225,10 @@ class Controller:
             self._guard.write("worker", pid=os.getpid(), host=socket.gethostname())
 
     def _invite(self, node: Any) -> None:
-        given = {"path": self._path, "token": spool.read_token(self._path), "host": socket.gethostname()}
-        node.workerinput[_WORKERINPUT] = given
+        path = self._guard.path
+        if path is not None:
+            given = {"path": path, "token": spool.read_token(path), "host": socket.gethostname()}
+            node.workerinput[_WORKERINPUT] = given
 
     def _collected(self, tests: int) -> None:
         if not self._has_collected:
@@ -276,25 +272,29 @@ class Controller:
         self._guard.write("sample", worker=worker, cpu_s=facts["total_cpu_s"], memory_bytes=facts["resident_bytes"])
 
     def _end(self, exitstatus: int | None) -> None:
-        if self._has_ended or not self._guard.is_own_process():
+        path = self._guard.path
+        if self._has_ended or path is None or not self._guard.is_own_process():
             return
         self._has_ended = True
         self._guard.write(
             "end", exitstatus=None if exitstatus is None else int(exitstatus), hooks_s=self._guard.seconds
         )
         if not self._starts_recorder:
-            spool.release(self._path)
+            spool.release(path)
 
     def _print_summary(self, terminalreporter: Any) -> None:
-        summary = Path(self._path) / spool.SUMMARY
+        folder = self._guard.path
+        if folder is None:
+            return
+        summary = Path(folder) / spool.SUMMARY
         _wait_for(summary, self._recorder_pid, patience_s=15.0)
         terminalreporter.section("drmviz")
         if summary.exists():
             for line in summary.read_text(encoding="utf-8").splitlines():
                 terminalreporter.write_line(line)
-            spool.remove(self._path)
+            spool.remove(folder)
         else:
-            terminalreporter.write_line(f"drmviz: the recorder gave no answer; its log is {self._path}/recorder.log")
+            terminalreporter.write_line(f"drmviz: the recorder gave no answer; its log is {folder}/recorder.log")
 
 
 def _number_of_workers(config: pytest.Config) -> int:
