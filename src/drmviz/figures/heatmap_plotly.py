@@ -90,7 +90,7 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
         "coloraxis": "coloraxis",
         "ygap": gap_px,
         "hoverongaps": False,
-        "hovertemplate": f"<b>%{{y}}</b><br>{escaped(panel.name)} {value}<br>%{{x}} UTC%{{text}}<extra></extra>",
+        "hovertemplate": f"<b>%{{y}}</b><br>{escaped(panel.name)} {value}<br>%{{x}}%{{text}}<extra></extra>",
     }
     if len(starts) > 1 and len(heatmap.starts_at_s) > 1:
         trace |= {"xperiod": heatmap.width_s * 1000, "xperiod0": starts[0], "xperiodalignment": "middle"}

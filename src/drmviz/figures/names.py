@@ -23,8 +23,8 @@ def drawn(name: str, *, limit: int = LONGEST_DRAWN) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return the text so that Plotly, which reads some HTML in every text, shows it as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return the text so that Plotly, which reads some HTML and TeX in every text, shows it as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
 
 
 def columns(text: str) -> int:
