@@ -206,3 +206,10 @@ def test_gaps_are_hatched_under_the_cells_and_absences_are_dotted(watched: Watch
     assert json.dumps(full_data(page, "[g.layout.shapes[0].x0, g.layout.shapes[0].x1]")) == (
         '["2026-09-21T14:13:22Z", "2026-09-21T14:13:23Z"]'
     )
+
+
+def test_a_worker_named_like_a_part_of_every_object_is_drawn_too(watched: Watched, tmp_path: Path) -> None:
+    page = opened(watched, tmp_path / "x.html", recorded({"__proto__": [0.5], "constructor": [0.25]}))
+
+    assert full_data(page, "g.calcdata[0][0].z.map(row => Array.from(row))") == [[50], [25]]
+    assert page.locator(".ytick text").all_text_contents() == ["__proto__", "constructor"]

@@ -10,13 +10,15 @@ from drmviz.figures.png import Pixels, palette_png
 from drmviz.figures.theme import Theme, rgb_of
 from drmviz.model.metrics import BoolArray
 
+_STRIPES_PX, _STRIPE_PX = 8, 2
 
-def hatch(gaps: BoolArray, *, row_px: int, column_px: int, ygap_px: int = 0, stripe_px: int = 8) -> Pixels:
+
+def hatch(gaps: BoolArray, *, row_px: int, column_px: int, ygap_px: int = 0) -> Pixels:
     """Return uint8 of shape (rows * row_px, columns * column_px): 0 nothing, 1 ground, 2 stripe."""
     rows, columns = gaps.shape
-    y = np.arange(rows * row_px)[:, None]
-    x = np.arange(columns * column_px)[None, :]
-    pattern = np.where((x + y) % stripe_px < max(1, stripe_px // 4), np.uint8(2), np.uint8(1))
+    y = np.arange(rows * row_px).astype(np.uint8)[:, None]  # wraps at 256, a multiple of the stripes' distance
+    x = np.arange(columns * column_px).astype(np.uint8)[None, :]
+    pattern = ((x + y) & np.uint8(_STRIPES_PX - 1) < _STRIPE_PX).view(np.uint8) + np.uint8(1)
     pixels: Pixels = np.repeat(np.repeat(gaps.view(np.uint8), column_px, axis=1), row_px, axis=0) * pattern
     if ygap_px:
         pixels.reshape(rows, row_px, -1)[:, row_px - ygap_px :] = 0

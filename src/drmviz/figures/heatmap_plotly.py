@@ -20,6 +20,10 @@ _EVENTS_PX = 14
 _LETTER_PX = 6.7
 _LONGEST_LABEL, _LONGEST_NARROW = 44, 14
 _MOST_DOTTED = 300
+_PARTS_OF_OBJECTS = frozenset(
+    {"__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"}
+    | {"toString", "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"}
+)
 _EVENT_MARKS = {"added": "▲", "removed": "▼", "lost": "✕"}
 
 
@@ -48,7 +52,7 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
         "annotations": [], "shapes": [], "images": [],
     }  # fmt: skip
     traces = []
-    aliases = {w: escaped(drawn(w)) for w in heatmap.workers if escaped(drawn(w)) != w}
+    aliases = {_category(w): escaped(drawn(w)) for w in heatmap.workers if escaped(drawn(w)) != _category(w)}
     for number, panel in enumerate(heatmap.panels):
         above_px = number * (panel_px + _HEADING_PX + _AXIS_PX) + _HEADING_PX + events_px
         axis = "" if number == 0 else str(number + 1)
@@ -74,6 +78,11 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
 
 
+def _category(worker: str) -> str:
+    """Return the id as Plotly can hold it: it loses the few categories that name a part of every JavaScript object."""
+    return f"{worker}\u200b" if worker in _PARTS_OF_OBJECTS else worker
+
+
 def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[str, Any]:
     value = f"%{{z:.1f}} {panel.unit}" if panel.unit else "%{z:.1f} tasks"
     starts = iso(heatmap.starts_at_s)
@@ -83,7 +92,7 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
         "type": "heatmap",
         "name": panel.name,
         "x": starts,
-        "y": list(heatmap.workers),
+        "y": [_category(worker) for worker in heatmap.workers],
         "z": panel.values,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
@@ -119,7 +128,8 @@ def _worker_axis(
 ) -> dict[str, Any]:
     return {
         "type": "category", "range": [len(heatmap.workers) - 0.5, -0.5], "anchor": f"x{axis}", "showgrid": False,
-        "zeroline": False, "tickmode": "array", "tickvals": list(labels), "ticktext": list(labels.values()),
+        "zeroline": False, "tickmode": "array", "tickvals": [_category(worker) for worker in labels],
+        "ticktext": list(labels.values()),
         "labelalias": aliases or None, "ticks": "", "ticklabelstandoff": 8,
         "tickfont": {"size": 11, "color": theme.ink_soft, "family": MONO},
     }  # fmt: skip
@@ -156,8 +166,9 @@ def _gap_image(heatmap: Heatmap, panel: Panel, axis: str, panel_px: int, theme: 
     if not gaps.any():
         return None
     rows, cells = gaps.shape
-    row_px, column_px = max(1, round(2 * panel_px / rows)), max(1, round(2000 / cells))
-    stripes = hatch(gaps, row_px=row_px, column_px=column_px, ygap_px=2 if panel_px / rows >= 6 else 0)
+    sharp = 2 if panel_px / rows >= 6 else 1  # a screen may have two dots for a pixel; thin rows show no stripes anyway
+    row_px, column_px = max(1, round(sharp * panel_px / rows)), max(1, round(sharp * 1000 / cells))
+    stripes = hatch(gaps, row_px=row_px, column_px=column_px, ygap_px=2 if sharp > 1 else 0)
     return {
         "source": png_address(stripes, theme), "xref": f"x{axis}", "yref": f"y{axis}", "layer": "below",
         "x": iso(heatmap.starts_at_s[:1])[0], "y": -0.5, "xanchor": "left", "yanchor": "top", "sizing": "stretch",

@@ -79,7 +79,7 @@ def time_axis(start_s: float, end_s: float, theme: Theme, *, cell_s: float) -> d
         "tickfont": {"size": 11, "color": theme.ink_faint}, "tickangle": 0,
         "hoverformat": "%Y-%m-%d %H:%M:%S" if cell_s >= 1 else "%Y-%m-%d %H:%M:%S.%3f",
         "tickformatstops": [
-            {"dtickrange": [None, 1000], "value": "%H:%M:%S.%L"}, {"dtickrange": [1000, 60000], "value": "%H:%M:%S"},
+            {"dtickrange": [None, 999], "value": "%H:%M:%S.%L"}, {"dtickrange": [1000, 60000], "value": "%H:%M:%S"},
             {"dtickrange": [60000, 86400000], "value": "%H:%M"}, {"dtickrange": [86400000, None], "value": "%b %-d"},
         ],
     }  # fmt: skip

@@ -105,15 +105,21 @@ def _lived(alive: BoolArray, per_row: int) -> BoolArray:
 
 def _merged(values: FloatArray, per_row: int, statistic: Statistic) -> FloatArray:
     """Return the mean or the highest of what was measured in each group of rows; NaN where nothing was."""
-    merged: FloatArray
-    firsts = np.arange(0, len(values), per_row)
+    groups = -(-len(values) // per_row)
+    sums = np.zeros((groups, values.shape[1]), dtype=np.float32)
+    counts = np.zeros_like(sums)
+    highest = np.full_like(sums, np.nan)
+    for place in range(per_row):  # the first of each group, the second of each group, ...
+        part = values[place::per_row]
+        if statistic == "max":
+            highest[: len(part)] = np.fmax(highest[: len(part)], part)
+        else:
+            known = np.isfinite(part)
+            counts[: len(part)] += known
+            np.add(sums[: len(part)], part, out=sums[: len(part)], where=known)
     if statistic == "max":
-        merged = np.fmax.reduceat(values, firsts)
-        return merged
-    known = np.isfinite(values)
-    counts = np.add.reduceat(known, firsts, dtype=np.float32)
-    sums = np.add.reduceat(np.where(known, values, np.float32(0)), firsts)
-    merged = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+        return highest
+    merged: FloatArray = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return merged
 
 
