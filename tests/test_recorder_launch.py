@@ -16,9 +16,9 @@ LAUNCHER = """
 import os, sys
 from drmviz.recorder.launch import Command
 with Command(sys.argv[1:], environment={"GIVEN": "yes"}) as child:
-    print("started", flush=True)
+    os.write(1, b"started\\n")
     code = child.wait()
-print("code", code, flush=True)
+os.write(1, b"code %d\\n" % code)
 """
 
 
@@ -70,7 +70,7 @@ def test_the_command_has_our_streams_and_more_environment() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_us_alone_is_passed_on(number: signal.Signals) -> None:
-    launcher = launch(sys.executable, "-c", "print('up', flush=True); input()")
+    launcher = launch(sys.executable, "-c", "import os, signal; os.write(1, b'up\\n'); signal.pause()")
     assert launcher.stdout is not None
     assert [launcher.stdout.readline().strip() for _ in range(2)] in (["started", "up"], ["up", "started"])
 
@@ -81,7 +81,7 @@ def test_a_signal_to_us_alone_is_passed_on(number: signal.Signals) -> None:
 
 
 def test_an_interrupt_from_the_terminal_is_for_the_command() -> None:
-    program = "import sys\ntry: print('up', flush=True), input()\nexcept KeyboardInterrupt: sys.exit(42)"
+    program = "import os, signal\ntry: os.write(1, b'up\\n'), signal.pause()\nexcept KeyboardInterrupt: os._exit(42)"
     launcher = launch(sys.executable, "-c", program)
     assert launcher.stdout is not None
     for _ in range(2):
