@@ -58,7 +58,7 @@ def fleet(workers: int, columns: int, *, gpu: bool = True, gaps: bool = False, s
             values[::3, columns // 2 : columns // 2 + columns // 8] = np.nan
         grids[name, "mean"] = grids[name, "max"] = np.where(alive, values, np.nan)  # type: ignore[index]
     tasks = []
-    for row in range(min(workers, 60)):
+    for row in range(workers):
         at = float(random.uniform(0, 3))
         while (length := float(random.lognormal(2.0, 1.2))) + at < columns * 5:
             outcome = str(

@@ -9,6 +9,7 @@ import numpy as np
 
 from drmviz.figures import timeline_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.crowd import MOST_ROWS, crowd
 from drmviz.figures.names import count, drawn
 from drmviz.figures.theme import THEMES
 from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Bars, Ranking, Timeline, legend
@@ -38,13 +39,19 @@ def arrange(run: Run, options: FigureOptions) -> Timeline:
     end_s = max([run.end_s, start_s + 1e-3, *(task.ended_at_s for task in tasks)])
     looks = np.array([_look(task) for task in tasks], dtype=np.int64)
     counts = tuple(np.bincount(looks, minlength=len(LOOKS)).tolist())
+    many = (
+        crowd(workers, *_spans(tasks, workers), looks >= LOOKS.index(BAD_LOOKS[0]), start_s=start_s, stop_s=end_s)
+        if (len(workers) > MOST_ROWS)
+        else None
+    )
     return Timeline(
         title="Tests" if options.title is None else options.title,
-        subtitle=_subtitle(run, tasks, workers, start_s, end_s),
+        subtitle=_subtitle(run, tasks, workers, start_s, end_s, per_row=many.per_row if many else 1),
         workers=workers,
         start_s=start_s,
         end_s=end_s,
-        bars=_bars(tasks, looks, workers, pixel_s=(end_s - start_s) / _PIXELS),
+        crowd=many,
+        bars=_bars(() if many else tasks, looks[: 0 if many else None], workers, pixel_s=(end_s - start_s) / _PIXELS),
         counts=counts,
         rankings=_rankings(tasks),
         notice=None if tasks else " ".join(("No tests were recorded in this window.", *run.notes)),
@@ -78,13 +85,16 @@ def _look(task: Task) -> int:
     return LOOKS.index(task.outcome) if task.outcome in LOOKS else LOOKS.index("other")
 
 
-def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], start_s: float, end_s: float) -> str:
+def _subtitle(
+    run: Run, tasks: Sequence[Task], workers: tuple[str, ...], start_s: float, end_s: float, *, per_row: int
+) -> str:
     if not tasks:
         return drawn(run.header.title)
     busy_s = sum(task.duration_s for task in tasks)
     parts = [
         drawn(run.header.title),
-        f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}",
+        f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}"
+        + (f", {per_row} per row" if per_row > 1 else ""),
         date_and_clock(start_s),
         duration(end_s - start_s),
         f"{duration(busy_s)} of test time",
@@ -93,10 +103,7 @@ def _subtitle(run: Run, tasks: Sequence[Task], workers: tuple[str, ...], start_s
 
 
 def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, pixel_s: float) -> Bars:
-    row_of = {worker: row for row, worker in enumerate(workers)}
-    rows = np.array([row_of[task.worker] for task in tasks], dtype=np.int64)
-    starts = np.array([task.started_at_s for task in tasks], dtype=np.float64)
-    ends = np.maximum(starts, np.array([task.ended_at_s for task in tasks], dtype=np.float64))
+    rows, starts, ends = _spans(tasks, workers)
     while True:
         group = _groups(rows, looks, starts, ends, pixel_s)
         if not tasks or group.max() < MOST_BARS:
@@ -117,6 +124,14 @@ def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, p
         count=counts[by_start],
         texts=tuple(_text(tasks[i], many) for i, many in zip(chosen.tolist(), counts[by_start].tolist(), strict=True)),
     )
+
+
+def _spans(tasks: Sequence[Task], workers: tuple[str, ...]) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return the row of each test, when it began and when it ended."""
+    row_of = {worker: row for row, worker in enumerate(workers)}
+    rows = np.array([row_of[task.worker] for task in tasks], dtype=np.int64)
+    starts = np.array([task.started_at_s for task in tasks], dtype=np.float64)
+    return rows, starts, np.maximum(starts, np.array([task.ended_at_s for task in tasks], dtype=np.float64))
 
 
 def _groups(rows: IntArray, looks: IntArray, starts: FloatArray, ends: FloatArray, pixel_s: float) -> IntArray:

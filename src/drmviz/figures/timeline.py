@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drmviz.figures.crowd import Crowd
 from drmviz.figures.theme import Theme
 from drmviz.model.metrics import FloatArray, IntArray
 
@@ -50,11 +51,18 @@ class Timeline:
     start_s: float
     end_s: float
     bars: Bars
+    crowd: Crowd | None
+    """Instead of bars, where there are too many workers for them."""
     counts: tuple[int, ...]
     """How many tests have each look, in the order of `LOOKS`."""
     rankings: tuple[Ranking, ...]
     notice: str | None = None
     """Why there is nothing to see; None where there is."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What stands beside the rows."""
+        return self.workers if self.crowd is None else self.crowd.labels
 
     @property
     def pixel_s(self) -> float:

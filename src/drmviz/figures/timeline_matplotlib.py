@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from drmviz.figures.base import FigureOptions
 from drmviz.figures.canvas import Canvas, notice
+from drmviz.figures.crowd import Crowd
 from drmviz.figures.names import columns, drawn
 from drmviz.figures.rows import named_every, panel_height_px
-from drmviz.figures.theme import Theme
+from drmviz.figures.theme import Theme, rgb_of
 from drmviz.figures.timeline import BAD_LOOKS, LOOKS, Ranking, Timeline, legend, look_colour
 
 _WIDTH_PX, _TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 1200, 64, 30, 30, 40, 30, 20
@@ -26,7 +27,7 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> Figure:
     width_px = options.width or _WIDTH_PX
     if timeline.notice:
         return notice(timeline.title, timeline.subtitle, timeline.notice, width_px=width_px, theme=theme)
-    rows = len(timeline.workers)
+    rows = len(timeline.labels)
     beside = width_px >= _BESIDE_FROM_PX
     most = max(len(ranking.names) for ranking in timeline.rankings)
     ranked_px = (_HEADING_PX + most * _ITEM_PX) * (1 if beside else len(timeline.rankings))
@@ -36,14 +37,17 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> Figure:
     canvas = Canvas(width_px, fixed_px + rows_px, theme)
     canvas.title(timeline.title, timeline.subtitle)
     longest = min(_LONGEST_LABEL, max(8, width_px // 16))
-    labels = {row: drawn(timeline.workers[row], limit=longest) for row in range(0, rows, named_every(rows, rows_px))}
+    labels = {row: drawn(timeline.labels[row], limit=longest) for row in range(0, rows, named_every(rows, rows_px))}
     left_px = 22 + round(_LETTER_PX * max(columns(label) for label in labels.values()))
     box = (left_px, top_px, width_px - left_px - 20, rows_px)
     for row, label in labels.items():
         y_px = top_px + (row + 0.5) * rows_px / rows
         canvas.text(left_px - 8, y_px, label, colour=theme.ink_soft, mono=True, ha="right")
     _draw_legend(canvas, timeline, left_px, top_px - 14)
-    _draw_bars(canvas, timeline, box)
+    if timeline.crowd is None:
+        _draw_bars(canvas, timeline, box)
+    else:
+        _draw_crowd(canvas, timeline.crowd, box)
     canvas.clock(timeline.start_s, timeline.end_s, box)
     y_px = top_px + rows_px + _AXIS_PX
     half_px = (width_px - 36 - 40) / 2
@@ -97,6 +101,14 @@ def _draw_bars(canvas: Canvas, timeline: Timeline, box: tuple[float, float, floa
                 (left[chosen] + right[chosen]) / 2, bars.row[chosen] - 0.44, s=area, marker=marker,
                 color=theme.bad, edgecolors=theme.surface, linewidths=0.7, clip_on=False, zorder=3,
             )  # fmt: skip
+
+
+def _draw_crowd(canvas: Canvas, crowd: Crowd, box: tuple[float, float, float, float]) -> None:
+    empty, full, bad = (np.array(rgb_of(c)) for c in (canvas.theme.surface, canvas.theme.accent, canvas.theme.bad))
+    pixels = empty + (full - empty) * crowd.busy[..., None]
+    pixels[crowd.bad] = bad
+    axes = canvas.axes(*box)
+    canvas.image(axes, pixels.round().astype(np.uint8), extent=(0, 1, 0, 1))
 
 
 def _draw_ranking(canvas: Canvas, ranking: Ranking, x_px: float, y_px: float, width_px: float) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.base import CellText, FigureOptions, PlotlySpec
+from drmviz.figures.crowd import Crowd
 from drmviz.figures.names import columns, drawn, escaped
 from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, narrow_title, notice_layout, time_axis
 from drmviz.figures.rows import named_every, panel_height_px
@@ -26,13 +27,13 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> PlotlySpec
     layout = base_layout(timeline.title, timeline.subtitle, options, theme)
     if timeline.notice:
         return notice_layout(layout, timeline.notice, theme)
-    rows = len(timeline.workers)
+    rows = len(timeline.labels)
     most = max(len(ranking.names) for ranking in timeline.rankings)
     top_px = _TOP_PX if timeline.title else 12
     fixed_px = top_px + _LEGEND_PX + _AXIS_PX + _HEADING_PX + most * _ITEM_PX + _BOTTOM_PX
     rows_px = panel_height_px(rows, height=options.height, panels=1, around_px=fixed_px)
     shown = range(0, rows, named_every(rows, rows_px))
-    longest = max(columns(drawn(timeline.workers[row], limit=_LONGEST_LABEL)) for row in shown)
+    longest = max(columns(drawn(timeline.labels[row], limit=_LONGEST_LABEL)) for row in shown)
     layout |= {
         "margin": {"l": 22 + round(_LETTER_PX * longest), "r": 20, "t": top_px, "b": _BOTTOM_PX, "pad": 0},
         "barmode": "overlay", "hovermode": "closest", "annotations": [], "shapes": [], "bargap": 0,
@@ -40,17 +41,20 @@ def draw(timeline: Timeline, options: FigureOptions, theme: Theme) -> PlotlySpec
         "yaxis": {
             "type": "linear", "range": [rows - 0.5, -0.5], "showgrid": False, "zeroline": False, "fixedrange": True,
             "tickmode": "array", "tickvals": list(shown), "ticks": "", "ticklabelstandoff": 8,
-            "ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_LABEL)) for row in shown],
+            "ticktext": [escaped(drawn(timeline.labels[row], limit=_LONGEST_LABEL)) for row in shown],
             "tickfont": {"size": 11, "color": theme.ink_soft, "family": MONO},
         },
     }  # fmt: skip
-    traces = _bar_traces(timeline, theme, edged=rows_px / rows >= 6)
-    if rows_px / rows >= 6:
+    if timeline.crowd is not None:
+        traces = _crowd_traces(timeline.crowd, theme)
+    else:
+        traces = _bar_traces(timeline, theme, edged=rows_px / rows >= 6)
+    if timeline.crowd is None and rows_px / rows >= 6:
         traces += _bad_marks(timeline, theme)
     narrow = _mark_legend(layout, timeline, theme) | narrow_title(timeline.title, timeline.subtitle)
     narrow |= {
         "margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW)),
-        "yaxis.ticktext": [escaped(drawn(timeline.workers[row], limit=_LONGEST_NARROW)) for row in shown],
+        "yaxis.ticktext": [escaped(drawn(timeline.labels[row], limit=_LONGEST_NARROW)) for row in shown],
         "xaxis.nticks": 3,
     }
     sides_px = layout["margin"]["l"] + 20, narrow["margin.l"] + 20
@@ -122,6 +126,29 @@ def _bar_traces(timeline: Timeline, theme: Theme, *, edged: bool) -> list[dict[s
             "hovertemplate": "%{hovertext}<extra></extra>",
         })  # fmt: skip
     return traces
+
+
+def _crowd_traces(crowd: Crowd, theme: Theme) -> list[dict[str, Any]]:
+    starts = iso(crowd.starts_s)
+    names = tuple(escaped(drawn(label)) for label in crowd.labels)
+    whose = np.repeat(np.arange(len(names), dtype=np.uint16)[:, None], len(starts), axis=1)
+    across: dict[str, Any] = {
+        "type": "heatmap", "xaxis": "x", "yaxis": "y", "x": starts, "y": list(range(len(names))),
+        "xperiod": crowd.width_s * 1000, "xperiod0": starts[0], "xperiodalignment": "middle",
+        "showscale": False, "zmin": 0, "zmax": 100, "text": CellText(texts=names, index=whose),
+    }  # fmt: skip
+    busy = across | {
+        "name": "in tests", "z": crowd.busy * np.float32(100), "colorscale": [[0, theme.surface], [1, theme.accent]],
+        "hovertemplate": "<b>%{text}</b><br>%{z:.0f} % of the time in tests<br>%{x}<extra></extra>",
+    }  # fmt: skip
+    if not crowd.bad.any():
+        return [busy]
+    bad = across | {
+        "name": "ended badly", "z": np.where(crowd.bad, np.float32(100), np.float32(np.nan)),
+        "colorscale": [[0, theme.bad], [1, theme.bad]], "hoverongaps": False,
+        "hovertemplate": "<b>%{text}</b><br>a test failed, broke or crashed here<br>%{x}<extra></extra>",
+    }  # fmt: skip
+    return [busy, bad]
 
 
 def _bad_marks(timeline: Timeline, theme: Theme) -> list[dict[str, Any]]:
