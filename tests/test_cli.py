@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from drmviz.store import Writer
@@ -261,3 +263,83 @@ def test_doctor_says_what_works_and_what_a_store_holds(bench: Bench) -> None:
     assert any("1 ticks of 1 workers, 0 tests: my run" in finding["sentence"] for finding in findings.values())
     assert plain.returncode == done.returncode == 0
     assert "my run" in plain.stdout
+
+
+def test_tests_that_end_before_the_recorder_is_up_are_recorded(bench: Bench) -> None:
+    bench.write(test_it="import pytest\n@pytest.mark.parametrize('n', range(300))\ndef test_quick(n): pass\n")
+
+    done = bench.pytest("-q", "--drm", "--drm-store", "h.drmviz")
+
+    assert done.returncode == 0
+    assert len(bench.recorded().tasks) == 300
+    assert "no tests were recorded" not in done.stdout
+
+
+def test_a_slow_machine_and_a_short_interval_lose_no_test(bench: Bench) -> None:
+    bench.write(test_it="import pytest\n@pytest.mark.parametrize('n', range(200))\ndef test_quick(n): pass\n")
+
+    done = bench.drmviz(
+        "run", "--store", "h.drmviz", "--no-report", "--interval", "0.05", "--", *pytest_command("-q", "-n", "8")
+    )
+
+    assert done.returncode == 0
+    assert len(bench.recorded().tasks) == 200
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("where", ["2> >(head -1 >/dev/null)", "2>&-", ">&- 2>&-"])
+def test_the_exit_code_stands_when_nobody_reads_what_we_say(bench: Bench, code: int, where: str) -> None:
+    command = (
+        f"{sys.executable} -m drmviz run --store h.drmviz -- {sys.executable} -c 'raise SystemExit({code})' {where}"
+    )
+
+    done = bench.run("bash", "-c", command)
+
+    assert done.returncode == code
+    assert bench.recorded().header.facts["exit_code"] == code
+
+
+def test_a_command_that_does_not_start_leaves_no_store(bench: Bench) -> None:
+    done = bench.drmviz("run", "--store", "h.drmviz", "--", "no-such-command-anywhere")
+
+    assert done.returncode == 127
+    assert not [name for name in os.listdir(bench.folder) if name.startswith("h.drmviz")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small filesystem")
+@pytest.mark.parametrize("free_kb", [0, 40, 120, 200, 260])
+def test_a_full_disk_changes_neither_the_tests_nor_their_exit_code(bench: Bench, free_kb: int) -> None:
+    small = bench.folder / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small filesystem")
+    try:
+        (small / "filler").write_bytes(b"x" * (512 - 4 - free_kb) * 1024)
+        program = "import time, sys; time.sleep(1); open('finished', 'w').close(); sys.exit(3)"
+        done = bench.drmviz(
+            "run", "--store", "small/h.drmviz", "--interval", "0.05", "--", sys.executable, "-c", program
+        )
+        finished = (bench.folder / "finished").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (3 if finished else 125), "either the command ran to its own end, or it was never started"
+    assert finished or "Store " in done.stderr
+
+
+def test_a_recorder_ends_although_nobody_reaps_the_killed_pytest(bench: Bench) -> None:
+    bench.write(
+        test_it="import pathlib, time\ndef test_waits():\n    pathlib.Path('started').touch()\n    time.sleep(60)\n"
+    )
+    process = bench.start(*pytest_command("-q", "--drm", "--drm-store", "h.drmviz", "--drm-interval", "0.1"))
+    while not (bench.folder / "started").exists():
+        assert process.poll() is None
+    (recorder,) = [p for p in psutil.process_iter(["cmdline"]) if str(process.pid) in (p.info["cmdline"] or [])]
+
+    os.kill(process.pid, signal.SIGKILL)  # and no wait: it stays a zombie
+    gone, _ = psutil.wait_procs([recorder], timeout=30)
+    process.communicate()
+
+    assert gone
+    assert bench.recorded().header.ended_at_s is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from drmviz.errors import SourceUnavailableError, StoreError
 from drmviz.model.decisions import FleetChange
 from drmviz.model.samples import Reading, Tick
 from drmviz.model.tasks import Task
-from drmviz.store import Store, Writer
+from drmviz.store import Recording, Store, Writer
 from drmviz.system import SimulatedClock
 from tests.fleets import START_S
 
@@ -63,7 +63,9 @@ def clock() -> SimulatedClock:
 def collecting(clock: SimulatedClock) -> Iterator[Callable[..., Collector]]:
     made: list[Collector] = []
 
-    def make(*sources: ScriptedSource, sink: KeptTicks, interval_s: float = 1.0, patience_s: float = 5.0) -> Collector:
+    def make(
+        *sources: ScriptedSource, sink: KeptTicks | Recording, interval_s: float = 1.0, patience_s: float = 5.0
+    ) -> Collector:
         collector = Collector(
             sources, sink, clock=clock, started_at_s=clock.wall_s(), interval_s=interval_s, patience_s=patience_s
         )
@@ -139,6 +141,112 @@ def test_a_source_that_hangs_costs_only_itself(collecting: Callable[..., Collect
     assert [cpu(tick)["a"] for tick in sink.ticks] == [0.5] * 4
     assert np.isnan([cpu(tick)["slow"] for tick in sink.ticks[1:]]).all()
     assert (status.state, status.reason) == ("DEGRADED", "has not answered in time")
+
+
+def test_an_answer_that_comes_late_is_taken_by_the_next_tick_with_all_it_tells(
+    collecting: Callable[..., Collector], clock: SimulatedClock
+) -> None:
+    go_on = threading.Semaphore(0)
+    told = iter(range(100))
+
+    def slowly(now_s: float) -> Reading:
+        number = next(told)
+        if number % 3 == 2:
+            go_on.acquire(timeout=30)
+        task = Task(name=f"test_{number}", worker="a", outcome="passed", started_at_s=now_s, ended_at_s=now_s)
+        return Reading.of(now_s, {"a": {"cpu_ratio": 0.5}}, tasks=[task])
+
+    sink = KeptTicks()
+    collector = collecting(ScriptedSource([slowly]), sink=sink, patience_s=0.1)
+
+    for _ in range(8):
+        collector.tick()
+        if collector.statuses["scripted"].state != "OK":
+            go_on.release()  # the answer comes between two ticks
+        clock.advance(1)
+    go_on.release()
+    collector.last_tick()
+
+    names = [task.name for tick in sink.ticks for task in tick.tasks]
+    assert names == [f"test_{number}" for number in range(next(told))]
+    assert collector.late["scripted"] >= 2
+
+
+def test_two_sources_of_one_name_have_a_status_each(collecting: Callable[..., Collector]) -> None:
+    broken = ScriptedSource([raising(ValueError("boom"))])
+    collector = collecting(broken, ScriptedSource([steady]), sink=KeptTicks())
+
+    collector.tick()
+
+    states = {name: status.state for name, status in collector.statuses.items()}
+    assert states == {"scripted": "DEGRADED", "scripted 2": "OK", "store": "OK"}
+
+
+def test_a_worker_that_two_sources_report_is_told(collecting: Callable[..., Collector]) -> None:
+    collector = collecting(ScriptedSource([steady], "one"), ScriptedSource([steady], "two"), sink=KeptTicks())
+
+    collector.tick()
+
+    assert collector.statuses["one"].state == "OK"
+    assert "'a' is reported by two sources" in collector.statuses["two"].reason
+
+
+def test_a_note_that_the_disk_refuses_is_owed_and_stops_nothing(
+    collecting: Callable[..., Collector], clock: SimulatedClock
+) -> None:
+    @dataclass
+    class RefusesNotes(KeptTicks):
+        notes_refused: int = 2
+
+        def note(self, at_s: float, sentence: str) -> None:
+            if self.notes_refused:
+                self.notes_refused -= 1
+                raise StoreError("x.drmviz", "a note could not be written", remedy="Free some space.")
+            super().note(at_s, sentence)
+
+    sink = RefusesNotes(refuse={2})
+    collector = collecting(ScriptedSource([steady]), sink=sink)
+
+    states = []
+    for _ in range(6):
+        collector.tick()
+        states.append(collector.statuses["store"].state)
+        clock.advance(1)
+
+    assert states == ["OK", "DEGRADED", "DEGRADED", "DEGRADED", "OK", "OK"]
+    assert len(sink.ticks) == 5
+    assert sink.notes == ["1 ticks before this one could not be written"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"memory_bytes": 2**64},
+        {"pid": -1},
+        {"cpu_s": float("nan")},
+        {"peak_bytes": True},
+        {"started_at_s": float("nan")},
+        {"ended_at_s": float("inf")},
+        {"name": "\udc80"},
+    ],
+)
+def test_a_test_whose_figures_cannot_be_stored_costs_no_tick(
+    collecting: Callable[..., Collector], clock: SimulatedClock, tmp_path: Path, nonsense: dict[str, object]
+) -> None:
+    fine = Task(name="t", worker="a", outcome="passed", started_at_s=START_S, ended_at_s=START_S, memory_bytes=5)
+    odd = replace(fine, **nonsense)  # type: ignore[arg-type]
+    with Writer.open(tmp_path / "h.drmviz") as writer:
+        recording = writer.begin(title="t", started_at_s=START_S, interval_s=1)
+        collector = collecting(
+            ScriptedSource([lambda now_s: Reading.of(now_s, {"a": {}}, tasks=[odd, fine])]), sink=recording
+        )
+        collector.tick()
+        clock.advance(1)
+        collector.tick()
+
+        assert recording.ticks == 2
+    with Store.open(tmp_path / "h.drmviz") as store:
+        assert len(store.read().tasks) == (2 if any("at_s" in name for name in nonsense) else 4)
 
 
 def test_something_that_is_no_reading_is_refused_with_its_type(collecting: Callable[..., Collector]) -> None:

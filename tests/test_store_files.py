@@ -23,7 +23,7 @@ from drmviz.model.samples import Reading
 from drmviz.model.tasks import Task
 from drmviz.model.workers import RosterEntry
 from drmviz.store import Store, Writer
-from drmviz.store.chunks import Chunk, decode, encode
+from drmviz.store.chunks import Chunk, checked, decode, encode
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 from tests.fleets import START_S, KnownFleet, written
 
@@ -266,7 +266,7 @@ def test_a_chunk_is_what_was_packed_and_any_flipped_bit_is_seen(values: np.ndarr
         values=values,
     )
     blob = encode(chunk)
-    back = decode(blob, first_tick=first)
+    back = decode(checked(blob, first_tick=first), first_tick=first)
 
     np.testing.assert_array_equal(back.values, values)
     np.testing.assert_array_equal(back.members, chunk.members)
@@ -275,7 +275,7 @@ def test_a_chunk_is_what_was_packed_and_any_flipped_bit_is_seen(values: np.ndarr
         damaged = bytearray(blob)
         damaged[place] ^= 1 << (place % 8)
         with pytest.raises(DamagedFrameError):
-            decode(bytes(damaged), first_tick=first)
+            checked(bytes(damaged), first_tick=first)
 
 
 def test_a_frame_that_was_cut_or_put_elsewhere_is_refused() -> None:
@@ -305,3 +305,66 @@ def test_a_damaged_chunk_leaves_a_gap_and_a_note_never_a_wrong_number(tmp_path: 
     assert np.isnan(run.values("cpu_ratio")).all()
     assert np.isfinite(run.values("memory_ratio")).all()
     assert any("damaged and left out" in note for note in run.notes)
+
+
+def test_two_names_of_one_file_are_one_lock(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    (tmp_path / "other.drmviz").symlink_to(path)
+    with Writer.open(path), pytest.raises(StoreBusyError):
+        Writer.open(tmp_path / "other.drmviz")
+
+
+def test_looking_whether_somebody_writes_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    looks = f"from drmviz.store.lock import is_being_written; from pathlib import Path; p = Path({str(path)!r})\n"
+    (tmp_path / "h.drmviz.lock").write_text("99999")
+    looker = subprocess.Popen(
+        [sys.executable, "-c", f"{looks}print(1, flush=True)\nwhile True: is_being_written(p)"], stdout=subprocess.PIPE
+    )
+    try:
+        assert looker.stdout is not None
+        looker.stdout.readline()
+        for _ in range(300):
+            Writer.open(path).close()
+            (tmp_path / "h.drmviz.lock").write_text("99999")
+    finally:
+        looker.kill()
+        looker.communicate()
+
+
+def test_a_tick_after_the_end_or_before_the_last_one_is_refused_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    fleet = KnownFleet()
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="t", started_at_s=START_S, interval_s=1)
+        recording.append(fleet.tick(START_S + 400, ["a"]))
+        with pytest.raises(StoreError, match="lies before the one before it"):
+            recording.append(fleet.tick(START_S, ["a"]))
+        recording.finish(START_S + 400)
+        with pytest.raises(StoreError, match="this run is finished"):
+            recording.append(fleet.tick(START_S + 401, ["a"]))
+    with Store.open(path) as store:
+        assert store.read().measured_ticks == 1
+
+
+def test_a_store_that_was_made_for_a_run_that_never_began_is_removed(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.drmviz", tmp_path / "old.drmviz"
+    written(old, [KnownFleet().tick(START_S, ["a"])])
+    for path in (new, old):
+        Writer.open(path).abandon()
+
+    assert os.listdir(tmp_path) == ["old.drmviz"]
+
+
+def test_an_exact_id_is_found_although_another_one_begins_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    with Writer.open(path) as writer:
+        for run_id in ("abc", "abcdef"):
+            recording = writer.begin(title=run_id, started_at_s=START_S, interval_s=1, run_id=run_id)
+            recording.append(KnownFleet().tick(START_S, ["a"]))
+            recording.finish(START_S)
+        with pytest.raises(StoreError, match="a run cannot be begun"):
+            writer.begin(title="again", started_at_s=START_S, interval_s=1, run_id="abc")
+    with Store.open(path) as store:
+        assert store.read("abc").header.title == "abc"
+        assert store.read("abcd").header.title == "abcdef"

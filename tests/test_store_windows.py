@@ -13,6 +13,7 @@ from drmviz.errors import InvalidValueError
 from drmviz.model.metrics import METRICS, STATISTICS, Metric
 from drmviz.model.run import Run
 from drmviz.store import Store, Writer
+from drmviz.store.grids import Columns
 from tests.fleets import START_S, KnownFleet, written
 
 
@@ -167,3 +168,33 @@ def test_a_wrong_question_names_what_is_wrong(tmp_path: Path, asked: dict[str, o
 
     with Store.open(path) as store, pytest.raises(InvalidValueError, match=message):
         store.read(**asked)  # type: ignore[arg-type]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    start=st.integers(0, 10**16),
+    span=st.integers(1, 10**13),
+    interval=st.integers(1, 10**9),
+    at_most=st.integers(1, 5000),
+)
+def test_columns_cover_the_window_with_no_more_than_asked(start: int, span: int, interval: int, at_most: int) -> None:
+    columns = Columns.over(start, start + span, interval_us=interval, at_most=at_most)
+
+    assert 1 <= columns.count <= at_most
+    assert columns.first_us <= start < columns.first_us + columns.width_us
+    assert columns.end_us >= start + span
+    assert columns.width_us % interval == 0
+    assert at_most == 1 or columns.first_us % columns.width_us == 0
+
+
+def test_a_life_in_the_outer_part_of_an_edge_column_is_in_its_numbers(tmp_path: Path) -> None:
+    fleet = KnownFleet(seed=3)
+    path = tmp_path / "h.drmviz"
+    ticks = [fleet.tick(START_S + s, ["a"], incarnation=int(s >= 7), missing=0) for s in range(30)]
+    written(path, ticks)
+
+    with Store.open(path) as store:
+        run = store.read(start_s=START_S + 8, end_s=START_S + 30, columns=5, statistics=STATISTICS)
+
+    assert run.starts_at_s[0] < START_S + 7
+    assert_exact(run, fleet, "cpu_ratio")

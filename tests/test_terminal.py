@@ -195,7 +195,7 @@ def test_tests_as_json_have_each_test_once_with_null_for_the_unknown() -> None:
 
 
 def test_runs_as_json_have_their_workers_those_that_left_too() -> None:
-    (run,) = json.loads(json.dumps(tables.runs_json([some_run()], stores={"0123456789ab": "/x.drmviz"})))["runs"]
+    (run,) = json.loads(json.dumps(tables.runs_json([some_run()], stores=["/x.drmviz"])))["runs"]
 
     assert (run["id"], run["title"], run["labels"], run["ended_at"]) == ("0123456789ab", "pytest -n 2", {}, None)
     assert run["started_at"] == "2026-09-21T14:13:20.000Z"
@@ -236,6 +236,6 @@ def test_hostile_names_never_reach_a_table(name: str) -> None:
     run = recorded({name: [0.5]}, tasks=[ran(name, worker=name, outcome=name, memory_bytes=1)], title=name)
     stream = io.StringIO()
 
-    tables.print_tables([*tables.tables_of_tests(run), tables.runs_table([run], stores={run.header.id: name})], stream)
+    tables.print_tables([*tables.tables_of_tests(run), tables.runs_table([run], stores=[name])], stream)
 
     assert all(line.isprintable() for line in stream.getvalue().splitlines())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from drmviz.drawing import draw, runs_for_report, write_report
@@ -39,22 +40,24 @@ def write_pictures(recorded: Recorded, report: Path) -> tuple[list[Path], list[s
     Returns:
         The files, and what could not be written; one failing figure costs only itself.
     """
+
+    def picture(stem: str) -> list[Path]:
+        name = f"{report.stem}-{stem}"
+        return draw(
+            recorded.store, figures=[stem], formats=["png"], output_dir=report.parent, name=name, run_id=recorded.run_id
+        )
+
+    makers: dict[str, Callable[[], list[Path]]] = {
+        "report": lambda: [write_report(recorded.store, report, run_id=recorded.run_id)],
+        **{stem: partial(picture, stem) for stem in FIGURES},
+    }
     written: list[Path] = []
     failed: list[str] = []
-    try:
-        written.append(write_report(recorded.store, report, run_id=recorded.run_id))
-    except DRMVizError as error:
-        failed.append(str(error))
-    for stem in FIGURES:
+    for what, make in makers.items():
         try:
-            written += draw(
-                recorded.store,
-                figures=[stem],
-                formats=["png"],
-                output_dir=report.parent,
-                name=f"{report.stem}-{{stem}}",
-                run_id=recorded.run_id,
-            )
+            written += make()
         except DRMVizError as error:
             failed.append(str(error))
+        except Exception as error:  # noqa: BLE001  one figure of a set: the tests ran, their exit code stands
+            failed.append(f"the {what} could not be drawn ({type(error).__name__}: {error})")
     return written, failed

@@ -39,7 +39,7 @@ class _SourceThread:
         self.source = source
         self._asked = threading.Semaphore(0)
         self._answered = threading.Event()
-        self._answered.set()
+        self._is_asked = False
         self._now_s = 0.0
         self._answer: Reading | Exception | None = None
         self._stopped = False
@@ -59,18 +59,27 @@ class _SourceThread:
             self._answer = answer
             self._answered.set()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether an answer is awaited, or waits to be taken."""
+        return self._is_asked
+
     def ask(self, now_s: float) -> bool:
-        """Ask for a reading; return whether the source was free to be asked."""
-        if not self._answered.is_set():
+        """Ask for a reading, unless it is still busy with the last one or has an answer that nobody took."""
+        if self._is_asked:
             return False
+        self._is_asked = True
         self._answered.clear()
         self._now_s = now_s
         self._asked.release()
         return True
 
     def answer(self, patience_s: float) -> Reading | Exception | None:
-        """Return what came within that time, None when nothing did."""
-        return self._answer if self._answered.wait(patience_s) else None
+        """Take what came within that time, None when nothing did; then it stays for the next call."""
+        if not self._is_asked or not self._answered.wait(patience_s):
+            return None
+        self._is_asked = False
+        return self._answer
 
     def stop(self, patience_s: float) -> bool:
         """End the thread; return False when the source is still stuck in its call."""
@@ -78,6 +87,15 @@ class _SourceThread:
         self._asked.release()
         self._thread.join(patience_s)
         return not self._thread.is_alive()
+
+
+def _told_apart(sources: Sequence[Source]) -> list[str]:
+    """Return the names of sources, numbered where two are the same."""
+    names: list[str] = []
+    for source in sources:
+        same = sum(other.name == source.name for other in sources[: len(names)])
+        names.append(f"{source.name} {same + 1}" if same else source.name)
+    return names
 
 
 def _checked(answer: object) -> Reading:
@@ -107,12 +125,15 @@ class Collector:
         interval_s: float,
         patience_s: float | None = None,
         listeners: Sequence[Listener] = (),
+        started_monotonic_s: float | None = None,
     ) -> None:
         """`started_at_s` is the wall time from which the run's axis counts: the one its recording began with.
 
+        `started_monotonic_s` is the monotonic time of the same moment; now, when None.
+
         `patience_s` is how long one tick waits for a source: eight tenths of the interval, or 5 s without one.
         """
-        self._threads = [_SourceThread(source) for source in sources]
+        self._threads = dict(zip(_told_apart(sources), map(_SourceThread, sources), strict=True))
         self._recording = recording
         self._clock = clock
         self._interval_s = interval_s
@@ -120,12 +141,15 @@ class Collector:
         self._listeners = tuple(listeners)
         self._tracker = RosterTracker()
         self._started_at_s = started_at_s
-        self._started_monotonic_s = clock.monotonic_s()
+        self._started_monotonic_s = clock.monotonic_s() if started_monotonic_s is None else started_monotonic_s
         self._last: dict[str, Reading] = {}
         self._unwritten = _Unwritten()
-        self._statuses: dict[str, Status] = {source.name: OK for source in sources} | {"store": OK}
+        self._statuses: dict[str, Status] = dict.fromkeys((*self._threads, "store"), OK)
+        self._owed_note: str | None = None
         self.refused: dict[str, int] = {}
         """How many answers of each source held values that made no sense."""
+        self.late: dict[str, int] = {}
+        """How many ticks each source let pass without an answer; what it tells later is not lost."""
 
     @property
     def statuses(self) -> dict[str, Status]:
@@ -144,40 +168,58 @@ class Collector:
         interval_us = round(self._interval_s * 1e6)
         return (interval_us - now_us % interval_us) / 1e6
 
-    def tick(self) -> Tick:
-        """Read every source once, store the tick and return it; a source that fails costs only its own numbers."""
+    def tick(self, patience_s: float | None = None) -> Tick:
+        """Read every source once, store the tick and return it; a source that fails costs only its own numbers.
+
+        An answer that comes after its tick is taken by the next one: nothing that a source told is lost.
+        """
         at_s = self.now_s()
-        asked = [thread.ask(at_s) for thread in self._threads]
-        readings = []
-        for thread, was_free in zip(self._threads, asked, strict=True):
-            answer = thread.answer(self._patience_s if was_free else 0.0) if was_free else None
-            reading = self._accepted(thread.source.name, answer, at_s)
-            if reading is not None:
-                readings.append(reading)
-        tick = self._tracker.observe(readings, at_s=at_s, wall_s=self._clock.wall_s())
+        is_fresh = {name: thread.ask(at_s) for name, thread in self._threads.items()}
+        hanging_s = 0.0 if patience_s is None else patience_s  # who missed an earlier tick is not waited for again
+        fresh_s = self._patience_s if patience_s is None else patience_s
+        answers = {
+            name: thread.answer(fresh_s if is_fresh[name] else hanging_s) for name, thread in self._threads.items()
+        }
+        readings = {
+            name: reading for name, answer in answers.items() if (reading := self._used(name, answer, at_s)) is not None
+        }
+        tick = self._tracker.observe(list(readings.values()), at_s=at_s, wall_s=self._clock.wall_s())
+        for name, answer in answers.items():
+            self._judge(name, answer, at_s)
         self._store(tick)
         for listener in self._listeners:
             listener(tick)
         return tick
 
-    def _accepted(self, name: str, answer: Reading | Exception | None, at_s: float) -> Reading | None:
-        """Return the reading to use: the answer, or everything unknown for those who were there last."""
+    def last_tick(self, patience_s: float = 10.0) -> Tick:
+        """Take what late sources still have to tell, and read each once more."""
+        if any(thread.is_asked for thread in self._threads.values()):
+            self.tick(patience_s)
+        return self.tick(patience_s)
+
+    def _used(self, name: str, answer: Reading | Exception | None, at_s: float) -> Reading | None:
+        """Return the answer, or everything unknown for those who were there last."""
         if isinstance(answer, Reading):
             self._last[name] = answer
+            return answer
+        last = self._last.get(name)
+        return None if last is None else Reading.unknown(last.entries, taken_at_s=at_s)
+
+    def _judge(self, name: str, answer: Reading | Exception | None, at_s: float) -> None:
+        """Say how the source is doing, once the whole tick is known."""
+        if isinstance(answer, Reading):
             if answer.rejected:
                 self.refused[name] = self.refused.get(name, 0) + 1
                 self._degrade(name, "; ".join(answer.rejected[:3]), at_s)
             else:
                 self._statuses[name] = OK
-            return answer
-        if answer is None:
+        elif answer is None:
+            self.late[name] = self.late.get(name, 0) + 1
             self._degrade(name, "has not answered in time", at_s)
         elif isinstance(answer, DRMVizError):
             self._degrade(name, str(answer), at_s)
         else:
             self._degrade(name, f"{type(answer).__name__}: {answer}", at_s)
-        last = self._last.get(name)
-        return None if last is None else Reading.unknown(last.entries, taken_at_s=at_s)
 
     def _degrade(self, name: str, reason: str, at_s: float) -> None:
         before = self._statuses[name]
@@ -198,18 +240,29 @@ class Collector:
             )
         try:
             self._recording.append(tick)
-            if missing.ticks:
-                self._recording.note(tick.at_s, f"{missing.ticks} ticks before this one could not be written")
         except StoreError as error:
             self._unwritten = _Unwritten(events=tick, ticks=missing.ticks + 1)
             self._degrade("store", f"{error} ({self._unwritten.ticks} ticks not written)", tick.at_s)
             return
         self._unwritten = _Unwritten()
-        if self._recording.problem is None:
+        if missing.ticks:
+            self._owed_note = f"{missing.ticks} ticks before this one could not be written"
+        problem = self._recording.problem or self._pay_note(tick.at_s)
+        if problem is None:
             self._statuses["store"] = OK
         else:
-            self._degrade("store", self._recording.problem, tick.at_s)
+            self._degrade("store", problem, tick.at_s)
+
+    def _pay_note(self, at_s: float) -> str | None:
+        """Write what readers are to be told of missing ticks; return what the disk said against it."""
+        if self._owed_note is not None:
+            try:
+                self._recording.note(at_s, self._owed_note)
+            except StoreError as error:
+                return str(error)
+            self._owed_note = None
+        return None
 
     def close(self, patience_s: float = 2.0) -> list[str]:
         """End the threads; return the names of sources that are still stuck in their call."""
-        return [thread.source.name for thread in self._threads if not thread.stop(patience_s)]
+        return [name for name, thread in self._threads.items() if not thread.stop(patience_s)]

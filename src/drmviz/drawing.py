@@ -77,7 +77,9 @@ def draw(
                 statistics=(options.statistic,),
                 workers=workers,
             )
-            written += [write(stem, run, folder / f"{name.format(stem=stem)}.{kind}", options) for kind in formats]
+            written += [
+                write(stem, run, folder / f"{name.replace('{stem}', stem)}.{kind}", options) for kind in formats
+            ]
     return written
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -43,8 +44,20 @@ def _everywhere(
     pass
 
 
+def _open_what_is_closed() -> None:
+    """Give a standard stream that was closed before us somewhere to go, or the next file opened would be it."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as we do
+
+
 def main() -> None:
     """Run the command line; the entry point of the `drmviz` script."""
+    _open_what_is_closed()
     try:
         app()
     except DRMVizError as error:

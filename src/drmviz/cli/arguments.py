@@ -19,6 +19,8 @@ RunId = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
+_LATEST_S = 1e11
+
 
 def one_store(stores: list[Path] | None) -> Path:
     """Return the store that was named, else the configured one, else the newest."""
@@ -34,14 +36,16 @@ def moment_s(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is neither an ISO 8601 time nor a number of epoch seconds.") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise UsageError(f"{option} {text!r} is neither an ISO 8601 time nor a number of epoch seconds.") from error
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not 0 <= seconds < _LATEST_S:
+        raise UsageError(f"{option} {text!r} is not a number of epoch seconds.")
+    return seconds
 
 
 def labels_of(pairs: list[str] | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ import typer
 
 from drmviz.configuration import new_store_path, read_settings
 from drmviz.errors import DRMVizError
+from drmviz.recorder.spool import SUMMARY
 from drmviz.system import SystemFiles
 
 
@@ -22,11 +23,14 @@ def follow(
     report: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Record the pytest with this pid through its spool, and leave the closing lines in the spool."""
+    from drmviz.recorder.process import clean_up_after
+
     try:
         lines = _followed(spool, follow_pid, store, interval, report)
     except DRMVizError as error:
         lines = [str(error)]
-    SystemFiles().replace(spool / "summary.txt", ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    SystemFiles().replace(spool / SUMMARY, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    clean_up_after(str(spool), follow_pid)
 
 
 def _followed(spool: Path, pid: int, store: Path | None, interval: str | None, report: Path | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import uuid
@@ -48,7 +49,7 @@ def run(
     try:
         recorded = _record(command, settings, labels)
     except DRMVizError as error:
-        print(f"drmviz: {error}", file=sys.stderr)
+        say(str(error))
         raise typer.Exit(error.exit_code if error.exit_code in (126, 127) else FAILED_BEFORE_THE_START) from error
     _say_what_happened(recorded, None if no_report else settings.report or recorded.store.with_suffix(".html"))
     raise typer.Exit(recorded.exit_code or 0)
@@ -59,7 +60,7 @@ def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> R
 
     run_id = uuid.uuid4().hex[:12]
     path = settings.store or new_store_path(time.time(), run_id)
-    print(f"drmviz: recording into {path}", file=sys.stderr)
+    say(f"recording into {path}")
     with _progress() as show:
         return record_command(
             command,
@@ -113,16 +114,25 @@ def _seen(watch: Watch, tick: Tick) -> Progress:
 
 
 def _say_what_happened(recorded: Recorded, report: Path | None) -> None:
+    """Sum the run up on stderr; whatever becomes of that, the command's exit code stands."""
     from drmviz.closing import summary_lines, write_pictures
 
     try:
         for line in summary_lines(recorded):
-            print(f"drmviz: {line}", file=sys.stderr)
-        if report is not None:
-            written, failed = write_pictures(recorded, report)
-            for path in written:
-                print(f"drmviz: wrote {path}", file=sys.stderr)
-            for reason in failed:
-                print(f"drmviz: {reason}", file=sys.stderr)
-    except DRMVizError as error:  # the tests ran: their exit code stands, whatever became of the pictures
-        print(f"drmviz: {error}", file=sys.stderr)
+            say(line)
+    except DRMVizError as error:
+        say(str(error))
+    if report is not None:
+        written, failed = write_pictures(recorded, report)
+        for path in written:
+            say(f"wrote {path}")
+        for reason in failed:
+            say(reason)
+
+
+def say(line: str) -> None:
+    """Write a line to stderr, if somebody still reads it."""
+    try:
+        print(f"drmviz: {line}", file=sys.stderr, flush=True)
+    except OSError:  # a reader like `head` went away; nothing more can be said, also not when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

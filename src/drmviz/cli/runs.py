@@ -22,13 +22,13 @@ def runs(stores: Stores = None, as_json: AsJson = False) -> None:
     configured = read_settings().store
     paths = stores or sorted({*recorded_stores(), *([configured] if configured and configured.exists() else [])})
     found: list[Run] = []
-    where: dict[str, str] = {}
+    where: list[str] = []
     for path in paths:
         try:
             with Store.open(path) as store:
                 for header in store.runs():
                     found.append(store.read(header.id, metrics=("cpu_ratio",), columns=1))
-                    where[header.id] = str(path)
+                    where.append(str(path))
         except StoreError as error:
             if stores:
                 raise

@@ -27,6 +27,8 @@ class WorkerCapacity:
                 raise InvalidValueError(name, value, "must be a whole number or None")
             if value < 0 or (value == 0 and name in ("cpu_millicores", "memory_bytes")):
                 raise InvalidValueError(name, value, "must be positive; None says that it is not known")
+            if value >= 2**63:
+                raise InvalidValueError(name, value, "is more than any machine has")
 
     @property
     def cpu_cores(self) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from drmviz.model.decisions import FleetChange
+from drmviz.model.events import changes_of, decisions_of, tasks_of
 from drmviz.model.metrics import METRICS, FloatArray, IntArray
 from drmviz.model.samples import Reading, Roster, Tick
 from drmviz.model.workers import Incarnation, RosterEntry
@@ -31,7 +32,7 @@ class RosterTracker:
         A change that a source reports (`left`, `crashed`) says when and why; one that is only seen has no reason.
         """
         seen = tuple(reading.entries for reading in readings)
-        changes = [change for reading in readings for change in reading.changes]
+        changes = changes_of(readings)
         came: list[Incarnation] = []
         went: list[Incarnation] = []
         resized: list[Incarnation] = []
@@ -62,8 +63,8 @@ class RosterTracker:
             came=tuple(came),
             went=tuple(went),
             resized=tuple(resized),
-            decisions=tuple(decision for reading in readings for decision in reading.decisions),
-            tasks=tuple(task for reading in readings for task in reading.tasks),
+            decisions=decisions_of(readings),
+            tasks=tasks_of(readings),
         )
 
     def _apply(

@@ -152,7 +152,7 @@ def _entry_of(worker_id: object, stated: Mapping[str, Any], rejected: list[str])
     return RosterEntry(
         id=storable(str(worker_id)),
         host=None if stated.get("host") is None else storable(str(stated["host"])),
-        pid=pid if isinstance(pid, int) and not isinstance(pid, bool) else None,
+        pid=pid if isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**31 else None,
         capacity=capacity,
         labels=tuple(sorted((storable(str(k)), storable(str(v))) for k, v in (stated.get("labels") or {}).items())),
     )

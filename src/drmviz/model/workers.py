@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drmviz.model.resources import UNKNOWN_CAPACITY, WorkerCapacity
+from drmviz.model.text import storable
 
 Kind = Literal["worker", "process", "host", "gpu"]
 """A worker executes tests; a process is anything else of the watched tree; a host and a GPU are what they run on."""
@@ -25,6 +26,12 @@ class RosterEntry:
     pid: int | None = None
     capacity: WorkerCapacity = UNKNOWN_CAPACITY
     labels: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("id", "parent", "host"):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, storable(text))
 
     def is_same_incarnation(self, other: RosterEntry) -> bool:
         return (self.pid, self.host, self.kind) == (other.pid, other.host, other.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -68,7 +69,7 @@ class Command:
         if self._descriptor is not None:
             watch = select.poll()
             watch.register(self._descriptor, select.POLLIN)
-            watch.poll(None if timeout_s is None else max(0, round(timeout_s * 1000)))
+            watch.poll(None if timeout_s is None else max(0, math.ceil(timeout_s * 1000)))
             code = self._process.wait() if timeout_s is None else self._process.poll()
         else:
             try:

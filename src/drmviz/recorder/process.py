@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import resource
 import shlex
-import shutil
 import socket
 import time
 import uuid
@@ -18,12 +17,13 @@ import psutil
 
 from drmviz import __version__
 from drmviz.collector import Collector
+from drmviz.errors import StoreError
 from drmviz.model.samples import Tick
 from drmviz.model.status import Status
 from drmviz.recorder import spool as spools
-from drmviz.recorder.launch import Command
+from drmviz.recorder.launch import Command, CommandNotStartedError
 from drmviz.sources.pytest_xdist import PytestXdistSource
-from drmviz.sources.spool_tail import EVENTS
+from drmviz.sources.spool_tail import EVENTS, Tail
 from drmviz.store import Recording, Writer
 from drmviz.system import Clock, SystemClock
 
@@ -31,6 +31,8 @@ _LOOK_EVERY_S = 0.1
 """How often the end of a pytest that is not our child is looked for between two ticks."""
 
 
+_PATIENCE_S = 60.0
+"""How long a pytest that is over may take to print what the recorder left for it."""
 _END = b'{"event":"end"'
 
 
@@ -61,24 +63,45 @@ class Recorded:
 class Watch:
     """One run while it is recorded; what listeners are shown."""
 
-    def __init__(self, plan: Plan, source: PytestXdistSource, writer: Writer, clock: Clock, *, title: str) -> None:
-        self.source = source
+    def __init__(
+        self, plan: Plan, writer: Writer, clock: Clock, *, title: str, began_monotonic_s: float | None = None
+    ) -> None:
+        """Begin the run; `began_monotonic_s` is when its tests did, where that was before now."""
         self._plan = plan
         self._writer = writer
-        self.started_at_s = clock.wall_s()
+        self._clock = clock
+        now_s = clock.monotonic_s()
+        self._began_monotonic_s = now_s if began_monotonic_s is None else min(now_s, began_monotonic_s)
+        self.started_at_s = clock.wall_s() - (now_s - self._began_monotonic_s)
         self._recording: Recording = writer.begin(
             title=title,
             started_at_s=self.started_at_s,
             interval_s=plan.interval_s,
-            source=source.name,
+            source=PytestXdistSource.name,
             host=socket.gethostname(),
             labels=plan.labels,
             facts={"drmviz": __version__, "python": platform.python_version()},
             run_id=plan.run_id,
         )
+        self.source: PytestXdistSource
+        self._collector: Collector
+
+    def follow(self, source: PytestXdistSource) -> None:
+        """Say whom to read from now on."""
+        self.source = source
         self._collector = Collector(
-            [source], self._recording, clock=clock, started_at_s=self.started_at_s, interval_s=plan.interval_s
+            [source],
+            self._recording,
+            clock=self._clock,
+            started_at_s=self.started_at_s,
+            started_monotonic_s=self._began_monotonic_s,
+            interval_s=self._plan.interval_s,
         )
+
+    def discard(self) -> None:
+        """Forget a run whose command did not start, and the file if it was made for it."""
+        self._recording.discard()
+        self._writer.abandon()
 
     @property
     def statuses(self) -> dict[str, Status]:
@@ -95,40 +118,48 @@ class Watch:
         return self._collector.seconds_to_next_tick()
 
     def finish(self, *, exit_code: int | None, title: str | None = None, **facts: Any) -> Recorded:
-        """Take what is left in the spool, close the run and the store."""
-        self._collector.tick()
-        remarks = [
-            f"{name}: {count} readings held values that made no sense"
-            for name, count in self._collector.refused.items()
-        ]
-        remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
-        remarks += self.source.problems
-        stuck = self._collector.close()
-        if not stuck:
-            self.source.close()
-        remarks += [f"{name}: its last call has not returned" for name in stuck]
+        """Take what is left in the spool, close the run and the store; what the disk refuses becomes a remark."""
+        self._collector.last_tick()
         ended_at_s = self._collector.now_s()
-        for remark in remarks:
-            self._recording.note(ended_at_s, remark)
-        self._recording.state(
-            title=title,
+        remarks = self._remarks()
+        recording = self._recording
+        known = {
             **self.source.session,
             **facts,
-            exit_code=exit_code,
-            hooks_cpu_s=round(self.source.hooks_s, 6),
-            recorder_cpu_s=round(time.process_time(), 6),
-            suite_cpu_s=round(_finished_children_cpu_s(), 6),
-        )
-        self._recording.finish(ended_at_s)
+            "exit_code": exit_code,
+            "hooks_cpu_s": round(self.source.hooks_s, 6),
+            "recorder_cpu_s": round(time.process_time(), 6),
+            "suite_cpu_s": round(_finished_children_cpu_s(), 6),
+        }
+        try:
+            for remark in remarks:
+                recording.note(ended_at_s, remark)
+            recording.state(title=title, **known)
+            recording.finish(ended_at_s)
+        except StoreError as error:
+            remarks.append(str(error))
         said = self._writer.close()
         return Recorded(
-            store=self._plan.store,
-            run_id=self._recording.header.id,
+            store=self._writer.path,
+            run_id=recording.header.id,
             exit_code=exit_code,
-            ticks=self._recording.ticks,
+            ticks=recording.ticks,
             claimed=self.source.claimed,
             remarks=(*remarks, *([said] if said else [])),
         )
+
+    def _remarks(self) -> list[str]:
+        collector = self._collector
+        remarks = [f"{name}: {n} readings held values that made no sense" for name, n in collector.refused.items()]
+        remarks += [
+            f"{name}: {n} of {self._recording.ticks} ticks had no answer in time" for name, n in collector.late.items()
+        ]
+        remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
+        remarks += self.source.problems
+        stuck = collector.close()
+        if not stuck:
+            self.source.close()
+        return [*remarks, *(f"{name}: its last call has not returned" for name in stuck)]
 
 
 def _finished_children_cpu_s() -> float:
@@ -150,19 +181,25 @@ def record_command(
         CommandNotStartedError: the command does not exist or cannot be executed; nothing is recorded.
     """
     clock = clock or SystemClock()
+    writer = Writer.open(plan.store)
     folder = spools.create()
     try:
-        writer = Writer.open(plan.store)
+        watch = Watch(plan, writer, clock, title=shlex.join(command))
         try:
-            with Command(command, environment={"DRMVIZ_SPOOL": folder}) as child:
-                source = PytestXdistSource(folder, root_pid=child.pid, clock=clock)
-                watch = Watch(plan, source, writer, clock, title=shlex.join(command))
+            child = Command(command, environment={spools.ENVIRONMENT_VARIABLE: folder})
+        except CommandNotStartedError:
+            watch.discard()
+            raise
+        with child:  # also while the run is closed: a second Ctrl-C must not cost its end
+            watch.follow(PytestXdistSource(folder, root_pid=child.pid, clock=clock))
+            try:
                 code = _follow(watch, child.wait, show)
-                return watch.finish(exit_code=code, command=list(command))
-        finally:
-            writer.close()
+            finally:  # whatever becomes of us, the command runs to its own end
+                child.wait()
+            return watch.finish(exit_code=code, command=list(command))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        writer.close()
+        spools.remove(folder)
 
 
 def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = None) -> Recorded:
@@ -173,14 +210,14 @@ def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = No
     """
     clock = clock or SystemClock()
     with Writer.open(plan.store) as writer:
+        watch = Watch(plan, writer, clock, title="pytest", began_monotonic_s=_began_monotonic_s(Path(folder)))
         source = PytestXdistSource(folder, root_pid=pid, clock=clock)
-        watch = Watch(plan, source, writer, clock, title="pytest")
-
-        said_end = _EndWatch(Path(folder))
+        watch.follow(source)
+        said_end, lives = _EndWatch(Path(folder)), _Life(pid)
 
         def over(timeout_s: float) -> int | None:
             deadline_s = clock.monotonic_s() + timeout_s
-            while not said_end() and psutil.pid_exists(pid):
+            while not said_end() and lives():
                 left_s = deadline_s - clock.monotonic_s()
                 if left_s <= 0:
                     return None
@@ -189,6 +226,43 @@ def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = No
 
         _follow(watch, over, None)
         return watch.finish(exit_code=source.exit_status, title=shlex.join(["pytest", *source.session.get("args", [])]))
+
+
+def _began_monotonic_s(folder: Path) -> float | None:
+    """Return when the first event was written: tests may end before this process can look at them."""
+    first = next(iter(Tail(folder).read()), None)
+    at = None if first is None else first.get("at")
+    return float(at) if isinstance(at, int | float) else None
+
+
+def clean_up_after(folder: str, pid: int, *, clock: Clock | None = None) -> None:
+    """Remove the spool once pytest is gone, if it did not do so itself after printing what it found there."""
+    clock = clock or SystemClock()
+    lives = _Life(pid)
+    give_up_s = clock.monotonic_s() + _PATIENCE_S
+    while lives() and Path(folder).exists() and clock.monotonic_s() < give_up_s:
+        clock.wait_s(_LOOK_EVERY_S)
+    spools.remove(folder)
+
+
+class _Life:
+    """Tells whether a process still runs: not a zombie, and not another one with the same pid."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._process: psutil.Process | None = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            self._process = None
+
+    def __call__(self) -> bool:
+        try:
+            return (
+                self._process is not None
+                and self._process.is_running()
+                and self._process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from drmviz.analysis.tests import TestRow, TestTable, tests
@@ -24,9 +24,10 @@ def tests_json(run: Run) -> dict[str, Any]:
     return {"tests": [_test(row) for row in tests(run).rows]}
 
 
-def runs_json(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return what is recorded; `stores` names the file of a run by the run's id."""
-    return {"runs": [_run(run, (stores or {}).get(run.header.id)) for run in runs]}
+def runs_json(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what is recorded; `stores` names the file of each run."""
+    named: Sequence[str | None] = stores or [None] * len(runs)
+    return {"runs": [_run(run, store) for run, store in zip(runs, named, strict=True)]}
 
 
 def tables_of_tests(run: Run, *, top: int = 25) -> list[Table]:
@@ -40,13 +41,14 @@ def tables_of_tests(run: Run, *, top: int = 25) -> list[Table]:
     return drawn
 
 
-def runs_table(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) -> Table:
+def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> Table:
     """Return one row for each recorded run, newest first."""
     with_stores = bool(stores)
     table = _table("Recorded runs", "run", "started", ">lasted", ">workers", ">tests", ">failed", "exit", "title")
     if with_stores:
         table.add_column("store", overflow="fold")
-    for run in sorted(runs, key=lambda run: -run.header.started_at_s):
+    pairs = zip(runs, stores or [""] * len(runs), strict=True)
+    for run, store in sorted(pairs, key=lambda pair: -pair[0].header.started_at_s):
         found = tests(run)
         code = run.header.facts.get("exit_code")
         cells = [
@@ -59,7 +61,7 @@ def runs_table(runs: Sequence[Run], *, stores: Mapping[str, str] | None = None) 
             "?" if code is None else cut(str(code), 6),
             cut(run.header.title, 60),
         ]
-        _add(table, *cells, *([clean((stores or {}).get(run.header.id, ""))] if with_stores else []))
+        _add(table, *cells, *([clean(store)] if with_stores else []))
     return table
 
 

@@ -44,24 +44,33 @@ def encode(chunk: Chunk) -> bytes:
     return framed(chunk.first_tick, b"".join((head, chunk.members.astype("<u4").tobytes(), packed)))
 
 
-def members_of(blob: bytes) -> IntArray:
-    """Return the incarnation numbers of a chunk without decoding it; the checksum is not looked at."""
-    incarnations = _HEADER.unpack_from(blob, 16)[4]
-    return np.frombuffer(blob, dtype="<u4", count=incarnations, offset=16 + _HEADER.size)
-
-
-def decode(blob: bytes, *, first_tick: int) -> Chunk:
-    """Return the chunk.
+def checked(blob: bytes, *, first_tick: int) -> memoryview:
+    """Return the payload of a chunk that is what was written; its members can be looked at without unpacking it.
 
     Raises:
-        DamagedFrameError: the BLOB is not what was written.
+        DamagedFrameError: it is not, or a later version wrote it.
     """
     payload = unframed(blob, sequence=first_tick)
     if len(payload) < _HEADER.size:
         raise DamagedFrameError(f"{len(payload)} bytes are too few for a chunk")
-    version, tier, metric, statistic, incarnations, _, ticks = _HEADER.unpack_from(payload)
-    if version != _FORMAT:
-        raise DamagedFrameError(f"chunk format {version} is unknown; this version reads {_FORMAT}")
+    if payload[0] != _FORMAT:
+        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads {_FORMAT}")
+    return payload
+
+
+def members_of(payload: memoryview) -> IntArray:
+    """Return the incarnation numbers of a checked chunk."""
+    incarnations = _HEADER.unpack_from(payload)[4]
+    return np.frombuffer(payload, dtype="<u4", count=incarnations, offset=_HEADER.size)
+
+
+def decode(payload: memoryview, *, first_tick: int) -> Chunk:
+    """Return a checked chunk.
+
+    Raises:
+        DamagedFrameError: it cannot be unpacked.
+    """
+    _, tier, metric, statistic, incarnations, _, ticks = _HEADER.unpack_from(payload)
     body = _HEADER.size + 4 * incarnations
     members = np.frombuffer(payload[_HEADER.size : body], dtype="<u4")
     shuffled = zstandard.ZstdDecompressor().decompress(payload[body:], max_output_size=4 * incarnations * ticks)

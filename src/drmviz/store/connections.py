@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from drmviz.errors import StoreError
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
 
 _NOT_OURS = "it is not a drmviz store"
+_LISTED = "`drmviz runs` lists what is recorded."
 _BUSY_MS = 5000
 
 
@@ -39,16 +41,14 @@ def open_for_writing(path: Path) -> apsw.Connection:
         if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            _begin_wal(connection, path)
             with connection:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(TABLES)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         else:
             _check_ours(connection, path)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            _begin_wal(connection, path)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=0")
     except apsw.Error as error:
@@ -60,24 +60,47 @@ def open_for_writing(path: Path) -> apsw.Connection:
     return connection
 
 
+def _begin_wal(connection: apsw.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA journal_mode=WAL").get != "wal":
+        raise StoreError(
+            path,
+            "its place does not allow readers beside the writer, as network filesystems do not",
+            remedy="Name a local place with --store.",
+        )
+    connection.execute("PRAGMA synchronous=FULL")
+
+
 class ReadConnection:
     """A read-only connection, whatever the place allows; `close` removes a temporary copy."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        if not path.is_file():
-            reason = "it is a folder" if path.is_dir() else "there is no such file"
-            raise StoreError(path, reason, remedy="`drmviz runs` lists what is recorded.")
-        if path.stat().st_size == 0:
-            raise StoreError(path, f"{_NOT_OURS}: it is empty", remedy="`drmviz runs` lists what is recorded.")
+        try:
+            size = path.stat().st_size
+            is_file = path.is_file()
+        except FileNotFoundError as error:
+            raise StoreError(path, "there is no such file", remedy=_LISTED) from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        if not is_file or not size:
+            reason = "it is a folder" if path.is_dir() else f"{_NOT_OURS}: it is empty" if is_file else _NOT_OURS
+            raise StoreError(path, reason, remedy=_LISTED)
         self.connection = self._opened(path)
 
     def _opened(self, path: Path) -> apsw.Connection:
         try:
             return _readable(path, "mode=ro")
-        except (apsw.CantOpenError, apsw.ReadOnlyError):
-            pass
+        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+            if not os.access(path, os.R_OK):
+                raise _unwritable(path, error) from error
+        try:
+            return self._opened_where_nothing_can_be_written(path)
+        except (apsw.Error, OSError) as error:
+            self.close_copy()
+            raise _unwritable(path, error) from error
+
+    def _opened_where_nothing_can_be_written(self, path: Path) -> apsw.Connection:
         # A file in WAL mode wants a -shm file beside it, and the folder refuses one.
         if not path.with_name(path.name + "-wal").exists():
             return _readable(path, "mode=ro&immutable=1")
@@ -89,6 +112,9 @@ class ReadConnection:
     def close(self) -> None:
         """Close it; calling it again does nothing."""
         self.connection.close()
+        self.close_copy()
+
+    def close_copy(self) -> None:
         if self._copy is not None:
             self._copy.cleanup()
 
@@ -127,7 +153,7 @@ def _check_ours(connection: apsw.Connection, path: Path) -> None:
 
 def _unreadable(path: Path, error: apsw.Error) -> StoreError:
     if isinstance(error, apsw.NotADBError):
-        return StoreError(path, _NOT_OURS, remedy="`drmviz runs` lists what is recorded.")
+        return StoreError(path, _NOT_OURS, remedy=_LISTED)
     if isinstance(error, apsw.CorruptError):
         return StoreError(path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it.")
     return _unwritable(path, error)

@@ -21,15 +21,15 @@ class Columns:
 
     @classmethod
     def over(cls, start_us: int, end_us: int, *, interval_us: int, at_most: int) -> Columns:
-        """Return the narrowest columns of whole intervals that cover [start, end) with `at_most` of them."""
+        """Return about the narrowest columns of whole intervals that cover [start, end) with `at_most` of them."""
         interval_us = max(1, interval_us)
         if at_most <= 1:  # whatever its width, a border between two multiples may lie inside the window
             first = start_us // interval_us * interval_us
             return cls(first_us=first, width_us=-(-max(1, end_us - first) // interval_us) * interval_us, count=1)
         span = max(1, end_us - start_us)
-        width = interval_us * max(1, -(-span // (interval_us * at_most)))
-        while -(-end_us // width) - start_us // width > at_most:
-            width += interval_us
+        width = interval_us * -(-span // (interval_us * at_most))
+        if -(-end_us // width) - start_us // width > at_most:  # a border falls inside: one column less has room for it
+            width = interval_us * -(-span // (interval_us * (at_most - 1)))
         first = start_us // width * width
         return cls(first_us=first, width_us=width, count=max(1, -(-(end_us - first) // width)))
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from drmviz.errors import StoreBusyError, StoreError
+
+_TRIES, _PAUSE_S = 10, 0.01
 
 
 def lock_path(store: Path) -> Path:
@@ -20,16 +23,17 @@ class WriterLock:
         self._path = lock_path(store)
         while True:
             try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise StoreError(
-                    store, f"its folder cannot be written ({error.strerror})", remedy="Name another place with --store."
-                ) from error
+                raise _refused(store, error) from error
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                _lock(descriptor)
+            except BlockingIOError as error:
                 os.close(descriptor)
                 raise StoreBusyError(store, pid=holder(store)) from error
+            except OSError as error:
+                os.close(descriptor)
+                raise _refused(store, error) from error
             # Between open and flock the previous holder may have removed the file: then this lock guards nothing.
             try:
                 still_there = os.stat(self._path).st_ino == os.fstat(descriptor).st_ino
@@ -38,8 +42,13 @@ class WriterLock:
             if still_there:
                 break
             os.close(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise _refused(store, error) from error
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -48,6 +57,24 @@ class WriterLock:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; who only looks whether somebody writes holds it for an instant, which is waited for."""
+    for _ in range(_TRIES - 1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _refused(store: Path, error: OSError) -> StoreError:
+    return StoreError(
+        store, f"its folder cannot be written ({error.strerror})", remedy="Name another place with --store."
+    )
 
 
 def holder(store: Path) -> int | None:
@@ -59,11 +86,13 @@ def holder(store: Path) -> int | None:
 
 
 def is_being_written(store: Path) -> bool:
-    """Tell whether a living process holds the lock of this store."""
+    """Tell whether a living process holds the lock of this store; True also where that cannot be found out."""
     try:
         descriptor = os.open(lock_path(store), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -17,7 +17,7 @@ from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, IntArray, Metr
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.tasks import Task
 from drmviz.model.workers import Kind, Worker
-from drmviz.store.chunks import RAW_TIER, VALUE, decode, members_of
+from drmviz.store.chunks import RAW_TIER, VALUE, checked, decode, members_of
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.grids import Columns, Grid, alive_grid
@@ -78,7 +78,7 @@ class Store:
 
     def runs(self) -> list[RunHeader]:
         """Return what is recorded, oldest first."""
-        with _damage_named(self.path):
+        with _errors_named(self.path):
             return [
                 header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
             ]
@@ -114,7 +114,7 @@ class Store:
         if columns < 1:
             raise InvalidValueError("columns", columns, "must be at least 1")
         window: _Window | None = None
-        with _damage_named(self.path), self._connection:  # one transaction: everything below saw the same moment
+        with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
             number, header = self._find(run_id)
             window = _Window.of(self._connection, number, header, start_s, end_s, at_most=columns)
             if window is not None:
@@ -135,6 +135,7 @@ class Store:
             f"SELECT number, {HEADER_COLUMNS} FROM run WHERE substr(id, 1, ?) = ?",
             (len(run_id), run_id),
         )
+        rows = [row for row in rows if row[1] == run_id] or rows
         if len(rows) != 1 or not run_id:
             have = ", ".join(h.id for h in self.runs()[-5:])
             reason = "is the beginning of several ids" if rows else "is not in this store"
@@ -147,7 +148,7 @@ class Store:
         return []
 
 
-class _damage_named:  # noqa: N801  reads as a phrase where it is used
+class _errors_named:  # noqa: N801  reads as a phrase where it is used
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -157,10 +158,12 @@ class _damage_named:  # noqa: N801  reads as a phrase where it is used
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.IOError):
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
             raise StoreDamagedError(
                 self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
             ) from error
+        if isinstance(error, apsw.Error):
+            raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,8 @@ class _Fetched:
     tasks: tuple[Task, ...]
     changes: tuple[FleetChange, ...]
     notes: list[str] = field(default_factory=list)
+    damaged: int = 0
+    """Pieces that are not what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +244,7 @@ class _Piece:
 
     members: IntArray
     at_us: IntArray
-    packed: bytes | None = None
+    packed: memoryview | None = None
     first_tick: int = 0
     samples: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -253,7 +258,8 @@ def _fetch(
     workers: Sequence[str] | None,
 ) -> _Fetched:
     start_us, end_us = window.start_us, window.end_us
-    shown = rows_shown(incarnations(connection, run, start_us, end_us), kinds, workers)
+    lives = incarnations(connection, run, window.columns.first_us, window.columns.end_us)
+    shown = rows_shown(lives, kinds, workers)
     row_of = {life.number: row for row, worker in enumerate(shown) for life in worker.incarnations}
     found = _Fetched(
         workers=shown,
@@ -310,10 +316,15 @@ def _fetch_chunks(
         f" AND metric IN ({', '.join('?' * len(wanted))})",
         (run, RAW_TIER, block, VALUE, *wanted),
     ):
-        members = members_of(packed)
+        try:
+            payload = checked(packed, first_tick=first_tick)
+        except DamagedFrameError:
+            found.damaged += 1
+            continue
+        members = members_of(payload)
         after = at_us[first_tick - first_sequence :]
-        if after.size and after[0] < window.columns.end_us and any(int(member) in found.row_of for member in members):
-            found.pieces.append(_Piece(members=members, at_us=after, packed=packed, first_tick=first_tick))
+        if after.size and after[0] < window.columns.end_us and not found.row_of.keys().isdisjoint(members.tolist()):
+            found.pieces.append(_Piece(members=members, at_us=after, packed=payload, first_tick=first_tick))
 
 
 def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: _Window, found: _Fetched) -> IntArray:
@@ -369,11 +380,13 @@ def _assembled(
         for metric in metrics
         for statistic in statistics
     }
-    damaged = 0
+    damaged = found.damaged
     for piece in found.pieces:
         try:
-            for metric, values in _unpacked(piece, metrics):
-                _place(piece, values, found.row_of, columns, [grids[metric, s] for s in statistics])
+            unpacked = _unpacked(piece, metrics)
+            rows = _rows_of(piece, found.row_of)
+            for metric, values in unpacked:
+                _place(piece, rows, values, columns, [grids[metric, s] for s in statistics])
         except DamagedFrameError:
             damaged += 1
     if damaged:
@@ -413,10 +426,14 @@ def _unpacked(piece: _Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, Fl
     return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples], axis=1)) for metric in metrics]
 
 
-def _place(piece: _Piece, values: FloatArray, row_of: dict[int, int], columns: Columns, grids: list[Grid]) -> None:
+def _rows_of(piece: _Piece, row_of: dict[int, int]) -> IntArray:
+    """Return the row of each member, -1 where it is not shown."""
+    return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
+
+
+def _place(piece: _Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid]) -> None:
     at_us = piece.at_us[: values.shape[1]]
     first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
-    rows = np.array([row_of.get(int(member), -1) for member in piece.members], dtype=np.intp)
     shown = rows >= 0
     if not shown.all():
         rows, values = rows[shown], values[shown]

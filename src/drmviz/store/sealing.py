@@ -62,7 +62,9 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
     ]
     yield
     widest = 0
-    if mark and not mark[0][0]:
+    if not ticks:
+        connection.execute("DELETE FROM block WHERE run = ? AND number = ? AND NOT sealed", (run, block))
+    elif mark and not mark[0][0]:
         rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
         widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
         yield from _pack(connection, run, block, ticks, rosters, widest)

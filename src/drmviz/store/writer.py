@@ -56,17 +56,31 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = WriterLock(path)
+        self._created = not path.exists() or path.stat().st_size == 0
+        self._closed = False
+        self._sealing_problem: str | None = None
+        self._checkpoint_problem: str | None = None
+        self._unsealed: deque[tuple[int, int]] = deque()
+        self._sealing: Iterator[None] | None = None
         try:
             self._connection = open_for_writing(path)
+            try:
+                self._forget_half_sealed()
+            except apsw.Error as error:
+                self._connection.close()
+                raise StoreError(
+                    path,
+                    f"it cannot be taken up again ({error})",
+                    remedy="`drmviz doctor` says what can be read of it.",
+                ) from error
         except BaseException:
             self._lock.release()
             raise
-        self._closed = False
-        self.problem: str | None = None
-        """What the disk refused beside the ticks, in words; None while all is well."""
-        self._unsealed: deque[tuple[int, int]] = deque()
-        self._sealing: Iterator[None] | None = None
-        self._forget_half_sealed()
+
+    @property
+    def problem(self) -> str | None:
+        """What the disk refused although every tick was written, in words; None while all is well."""
+        return self._sealing_problem or self._checkpoint_problem
 
     @classmethod
     def open(cls, path: str | Path) -> Writer:
@@ -76,7 +90,7 @@ class Writer:
             StoreBusyError: another process writes it; the error names its pid.
             StoreError: the file is something else, or its folder cannot be written.
         """
-        path = Path(path).expanduser().absolute()
+        path = Path(path).expanduser().resolve()  # two names of one file are one lock
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -137,21 +151,24 @@ class Writer:
             labels=dict(labels or {}),
             facts=dict(facts or {}),
         )
-        with self._connection:
-            self._connection.execute(
-                "INSERT INTO run (id, title, source, host, labels, facts, started_us, interval_us)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    header.id,
-                    header.title,
-                    header.source,
-                    header.host,
-                    _json(header.labels),
-                    _json(header.facts),
-                    microseconds(started_at_s),
-                    microseconds(interval_s),
-                ),
-            )
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT INTO run (id, title, source, host, labels, facts, started_us, interval_us)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        header.id,
+                        header.title,
+                        storable(header.source),
+                        storable(header.host),
+                        _json(header.labels),
+                        _json(header.facts),
+                        microseconds(started_at_s),
+                        microseconds(interval_s),
+                    ),
+                )
+        except apsw.Error as error:
+            raise self.refusal("a run cannot be begun", error) from error
         return Recording(self, self._connection, self._connection.last_insert_rowid(), header)
 
     def advance_sealing(self, budget_s: float = SEALING_S) -> bool:
@@ -171,14 +188,20 @@ class Writer:
                     is_done = next(sealing, _DONE) is _DONE
         except apsw.Error as error:
             self.leave_transaction()
-            self.problem = f"old ticks cannot be packed ({error})"
+            self._sealing_problem = f"old ticks cannot be packed ({error})"
+            self._unsealed.rotate(-1)  # one block that resists must not keep the others waiting
             return True
-        self.problem = None
+        self._sealing_problem = None
         if is_done:
             self._unsealed.popleft()
         else:
             self._sealing = sealing
         return bool(self._unsealed)
+
+    def refusal(self, what: str, error: Exception) -> StoreError:
+        """Return the error that says what the disk refused, after taking back what was half done."""
+        self.leave_transaction()
+        return StoreError(self.path, f"{what} ({error})", remedy="Free some space, or name another place with --store.")
 
     def leave_transaction(self) -> None:
         """Take back what is left of a transaction whose beginning or end itself failed."""
@@ -194,7 +217,9 @@ class Writer:
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
-            self.problem = f"the write-ahead log cannot be moved into the file ({error})"
+            self._checkpoint_problem = f"the write-ahead log cannot be moved into the file ({error})"
+        else:
+            self._checkpoint_problem = None
 
     def close(self) -> str | None:
         """Leave one file behind; calling it again does nothing. Blocks that are not sealed stay hot, and as readable.
@@ -212,15 +237,23 @@ class Writer:
                 self._forget_chunks_without_their_mark()
             self._connection.execute("PRAGMA incremental_vacuum").fetchall()
             self._connection.set_busy_timeout(int(CLOSING_S * 1000))
-            try:
-                self._connection.execute("PRAGMA journal_mode=DELETE").fetchall()
-            except apsw.BusyError:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                said = f"a reader still holds {self.path}; its -wal file stays until the next writer closes it"
+            self._connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+        except apsw.BusyError:
+            self.checkpoint()
+            said = f"a reader still holds {self.path}; its -wal file stays until the next writer closes it"
+        except apsw.Error as error:
+            said = f"{self.path} could not be closed into one file ({error}); the next writer finishes it"
         finally:
             self._connection.close()
             self._lock.release()
         return said
+
+    def abandon(self) -> None:
+        """Close, and remove the file if this writer made it and no run is in it."""
+        is_empty = self._created and not rows_of(self._connection, "SELECT 1 FROM run LIMIT 1")
+        self.close()
+        if is_empty:
+            self.path.unlink(missing_ok=True)
 
 
 class Recording:
@@ -233,6 +266,7 @@ class Recording:
         self._run = run
         self._sequence = 0
         self._block: int | None = None
+        self._last_us: int | None = None
         self._finished = False
 
     @property
@@ -262,6 +296,10 @@ class Recording:
         at_us = microseconds(tick.at_s)
         block = at_us // BLOCK_US
         samples = np.ascontiguousarray(tick.values, dtype="<f4")
+        if self._finished:
+            raise StoreError(self.path, "this run is finished", remedy="Begin another one.")
+        if self._last_us is not None and at_us < self._last_us:
+            raise StoreError(self.path, "a tick lies before the one before it", remedy="Ticks go forward only.")
         if samples.shape != (len(METRICS), len(tick.roster.incarnations)):
             raise ValueError(f"values have shape {samples.shape}, the roster {len(tick.roster.incarnations)} columns")
         try:
@@ -285,14 +323,12 @@ class Recording:
                 )
                 self._write_tasks(tick.tasks)
                 self._write_decisions(tick.decisions)
-        except apsw.Error as error:
-            self._writer.leave_transaction()
-            raise StoreError(
-                self.path, f"a tick could not be written ({error})", remedy="Free some space; recording goes on."
-            ) from error
+        except (apsw.Error, ValueError, OverflowError, TypeError) as error:  # the last three: not storable by SQLite
+            raise self._writer.refusal("a tick could not be written", error) from error
         if self._block is not None and block != self._block:
             self._writer.queue_for_sealing(self._run, self._block)
         self._block = block
+        self._last_us = at_us
         self._sequence += 1
         if seal:
             self._writer.advance_sealing()
@@ -357,18 +393,21 @@ class Recording:
                     d.window_s,
                     d.cooldown_remaining_s,
                     _json(list(d.worker_ids)),
-                    d.worker_type,
+                    None if d.worker_type is None else storable(d.worker_type),
                     d.utilization,
                 ),
             )
 
     def note(self, at_s: float, sentence: str) -> None:
         """Keep a sentence that readers of this run are to be told."""
-        with self._connection:
-            self._connection.execute(
-                "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
-                (self._run, microseconds(at_s), storable(sentence)),
-            )
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
+                    (self._run, microseconds(at_s), storable(sentence)),
+                )
+        except apsw.Error as error:
+            raise self._writer.refusal("a note could not be written", error) from error
 
     def state(self, *, title: str | None = None, **facts: Any) -> None:
         """Add to what is known of the run."""
@@ -380,20 +419,33 @@ class Recording:
                 "title": storable(title) if title is not None else self.header.title,
             }
         )
-        with self._connection:
-            self._connection.execute(
-                "UPDATE run SET facts = ?, title = ? WHERE number = ?", (_json(merged), self.header.title, self._run)
-            )
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "UPDATE run SET facts = ?, title = ? WHERE number = ?",
+                    (_json(merged), self.header.title, self._run),
+                )
+        except apsw.Error as error:
+            raise self._writer.refusal("the facts of the run could not be written", error) from error
+
+    def discard(self) -> None:
+        """Forget a run of which nothing was recorded."""
+        if not self._sequence:
+            with self._connection:
+                self._connection.execute("DELETE FROM run WHERE number = ?", (self._run,))
 
     def finish(self, ended_at_s: float) -> None:
         """Say that the run is over and pack what fits into the time for closing; calling it again does nothing."""
         if self._finished:
             return
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "UPDATE run SET ended_us = ? WHERE number = ?", (microseconds(ended_at_s), self._run)
+                )
+        except apsw.Error as error:
+            raise self._writer.refusal("the end of the run could not be written", error) from error
         self._finished = True
-        with self._connection:
-            self._connection.execute(
-                "UPDATE run SET ended_us = ? WHERE number = ?", (microseconds(ended_at_s), self._run)
-            )
         if self._block is not None:
             self._writer.queue_for_sealing(self._run, self._block)
         deadline = time.perf_counter() + CLOSING_S
