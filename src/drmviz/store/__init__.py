@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drmviz.store.reader import Store
-from drmviz.store.writer import Recording, Writer
+from drmviz.store.recording import Recording
+from drmviz.store.writer import Writer
 
 __all__ = ["Recording", "Store", "Writer"]

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import apsw
 import numpy as np
 
 from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
-from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.tasks import Task
-from drmviz.model.workers import Kind, Worker
-from drmviz.store.chunks import RAW_TIER, VALUE, checked, decode, members_of
+from drmviz.model.workers import Kind
+from drmviz.store.chunks import decode
 from drmviz.store.connections import ReadConnection, rows_of
-from drmviz.store.frames import DamagedFrameError, unframed
+from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, alive_grid
 from drmviz.store.lock import is_being_written
 from drmviz.store.records import (
     HEADER_COLUMNS,
-    changes_of,
-    decisions_between,
     header_of,
-    incarnations,
-    rows_shown,
-    tasks_between,
 )
-from drmviz.store.rosters import Rosters
-from drmviz.store.schema import BLOCK_US, NEVER, sequence_of, tick_id
+from drmviz.store.schema import NEVER, microseconds
 from drmviz.store.sealing import samples_of
-from drmviz.store.writer import microseconds
-
-_JUMP_US = 1_000_000
-"""A wall clock that moves by more than this against the monotonic one is worth a note."""
+from drmviz.store.windows import Fetched, Piece, Window, fetch
 
 
 class Store:
@@ -113,12 +100,12 @@ class Store:
         """
         if columns < 1:
             raise InvalidValueError("columns", columns, "must be at least 1")
-        window: _Window | None = None
+        window: Window | None = None
         with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
             number, header = self._find(run_id)
-            window = _Window.of(self._connection, number, header, start_s, end_s, at_most=columns)
+            window = Window.of(self._connection, number, header, start_s, end_s, at_most=columns)
             if window is not None:
-                found = _fetch(self._connection, number, window, metrics, kinds, workers)
+                found = fetch(self._connection, number, window, metrics, kinds, workers)
         if window is None:
             return Run.empty(header)
         notes = [*found.notes, *self._ending(header)]
@@ -166,210 +153,10 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """What was asked for, and the whole columns that cover it: samples are taken by columns, events as asked."""
-
-    start_us: int
-    end_us: int
-    columns: Columns
-
-    @classmethod
-    def of(
-        cls,
-        connection: apsw.Connection,
-        run: int,
-        header: RunHeader,
-        start_s: float | None,
-        end_s: float | None,
-        *,
-        at_most: int,
-    ) -> _Window | None:
-        """Return the asked window, its open ends filled in from what is recorded; None where nothing is."""
-        last = rows_of(
-            connection,
-            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
-            (run,),
-        )
-        if not last:
-            return None
-        first_us, stamps = _newest(connection, run, last[0])
-        interval_us = microseconds(header.interval_s)
-        if not interval_us:  # ticks came when somebody asked: their usual distance has to do
-            interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
-        start_us = first_us if start_s is None else microseconds(start_s)
-        end_us = (int(stamps[-1]) // interval_us + 1) * interval_us if end_s is None else microseconds(end_s)
-        if end_us <= start_us:
-            raise InvalidValueError("end", end_s, f"the window would end before its start {start_us / 1e6:.3f}")
-        return cls(start_us, end_us, Columns.over(start_us, end_us, interval_us=interval_us, at_most=at_most))
-
-
-def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> tuple[int, IntArray]:
-    """Return when the run began and the times of its newest ticks, in microseconds."""
-    number, first_sequence, sealed, times = last
-    began: int = rows_of(connection, "SELECT started_us FROM run WHERE number = ?", (run,))[0][0]
-    if not sealed:
-        stamps = rows_of(
-            connection,
-            "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
-            (tick_id(run, 0), tick_id(run + 1, 0)),
-        )
-        return began, np.array(stamps, dtype=np.int64).ravel()
-    try:
-        return began, _times(times, first_sequence)[0]
-    except DamagedFrameError:
-        return began, np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
-
-
-@dataclass(slots=True)
-class _Fetched:
-    """Everything of a window that stands in the file, as it stands there."""
-
-    workers: tuple[Worker, ...]
-    row_of: dict[int, int]
-    """Row of a picture by the number of an incarnation."""
-    at_us: IntArray
-    pieces: list[_Piece]
-    decisions: tuple[ScalingDecision, ...]
-    tasks: tuple[Task, ...]
-    changes: tuple[FleetChange, ...]
-    notes: list[str] = field(default_factory=list)
-    damaged: int = 0
-    """Pieces that are not what was written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """Samples of some incarnations over some ticks: a chunk still packed, or hot ticks of one roster."""
-
-    members: IntArray
-    at_us: IntArray
-    packed: memoryview | None = None
-    first_tick: int = 0
-    samples: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-def _fetch(
-    connection: apsw.Connection,
-    run: int,
-    window: _Window,
-    metrics: Sequence[Metric],
-    kinds: Sequence[Kind] | None,
-    workers: Sequence[str] | None,
-) -> _Fetched:
-    start_us, end_us = window.start_us, window.end_us
-    lives = incarnations(connection, run, window.columns.first_us, window.columns.end_us)
-    shown = rows_shown(lives, kinds, workers)
-    row_of = {life.number: row for row, worker in enumerate(shown) for life in worker.incarnations}
-    found = _Fetched(
-        workers=shown,
-        row_of=row_of,
-        at_us=np.empty(0, dtype=np.int64),
-        pieces=[],
-        decisions=decisions_between(connection, run, start_us, end_us),
-        tasks=tasks_between(
-            connection, run, start_us, end_us, {worker.id for worker in shown} if workers is not None else None
-        ),
-        changes=changes_of(shown, start_us, end_us),
-    )
-    times: list[IntArray] = []
-    for number, first_sequence, sealed, blob in rows_of(
-        connection,
-        "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? AND number BETWEEN ? AND ?"
-        " ORDER BY number",
-        (run, window.columns.first_us // BLOCK_US, window.columns.end_us // BLOCK_US),
-    ):
-        if not sealed:
-            times.append(_fetch_hot(connection, run, number, window, found))
-            continue
-        try:
-            stamps = _times(blob, first_sequence)
-        except DamagedFrameError as damage:
-            found.notes.append(f"block {number} is skipped: its times are damaged, {damage}")
-            continue
-        times.append(stamps)
-        _fetch_chunks(connection, run, number, first_sequence, stamps[0], window, metrics, found)
-    stamps = np.concatenate(times, axis=1) if times else np.empty((2, 0), dtype=np.int64)
-    stamps = stamps[:, (stamps[0] >= window.columns.first_us) & (stamps[0] < window.columns.end_us)]
-    found.at_us = stamps[0]
-    found.notes.extend(_jumps(stamps))
-    found.notes.extend(
-        sentence for (sentence,) in connection.execute("SELECT sentence FROM note WHERE run = ? ORDER BY id", (run,))
-    )
-    return found
-
-
-def _fetch_chunks(
-    connection: apsw.Connection,
-    run: int,
-    block: int,
-    first_sequence: int,
-    at_us: IntArray,
-    window: _Window,
-    metrics: Sequence[Metric],
-    found: _Fetched,
-) -> None:
-    wanted = [METRIC_ROW[metric] for metric in metrics]
-    for first_tick, packed in rows_of(
-        connection,
-        "SELECT first_tick, packed FROM chunk WHERE run = ? AND tier = ? AND block = ? AND statistic = ?"
-        f" AND metric IN ({', '.join('?' * len(wanted))})",
-        (run, RAW_TIER, block, VALUE, *wanted),
-    ):
-        try:
-            payload = checked(packed, first_tick=first_tick)
-        except DamagedFrameError:
-            found.damaged += 1
-            continue
-        members = members_of(payload)
-        after = at_us[first_tick - first_sequence :]
-        if after.size and after[0] < window.columns.end_us and not found.row_of.keys().isdisjoint(members.tolist()):
-            found.pieces.append(_Piece(members=members, at_us=after, packed=payload, first_tick=first_tick))
-
-
-def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: _Window, found: _Fetched) -> IntArray:
-    rows = rows_of(
-        connection,
-        "SELECT id, at_us, wall_us, roster, samples FROM tick"
-        " WHERE id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ? ORDER BY id",
-        (tick_id(run, 0), tick_id(run + 1, 0), block, window.columns.first_us, window.columns.end_us),
-    )
-    if not rows:
-        return np.empty((2, 0), dtype=np.int64)
-    rosters = Rosters.between(connection, run, rows[0][3], rows[-1][3])
-    start = 0
-    for i in range(1, len(rows) + 1):
-        if i == len(rows) or rows[i][3] != rows[start][3]:
-            together = rows[start:i]
-            found.pieces.append(
-                _Piece(
-                    members=rosters.members(rows[start][3]),
-                    at_us=np.array([row[1] for row in together], dtype=np.int64),
-                    samples=[(sequence_of(row[0]), row[4]) for row in together],
-                )
-            )
-            start = i
-    return np.array([[row[1] for row in rows], [row[2] for row in rows]], dtype=np.int64)
-
-
-def _times(blob: bytes, first_sequence: int) -> IntArray:
-    return np.frombuffer(unframed(blob, sequence=first_sequence), dtype="<i8").reshape(2, -1)
-
-
-def _jumps(stamps: IntArray) -> list[str]:
-    drift = stamps[1] - stamps[0]
-    jumped = np.flatnonzero(np.abs(np.diff(drift)) > _JUMP_US)
-    return [
-        f"the wall clock jumped by {(drift[i + 1] - drift[i]) / 1e6:+.0f} s at {stamps[0, i + 1] / 1e6:.0f} (epoch); "
-        "times are shown as if it had not"
-        for i in jumped[:20]
-    ]
-
-
 def _assembled(
     header: RunHeader,
-    window: _Window,
-    found: _Fetched,
+    window: Window,
+    found: Fetched,
     metrics: Sequence[Metric],
     statistics: Sequence[Statistic],
     notes: list[str],
@@ -417,7 +204,7 @@ def _assembled(
     )
 
 
-def _unpacked(piece: _Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, FloatArray]]:
+def _unpacked(piece: Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, FloatArray]]:
     """Return float32 values of shape (members, ticks) by metric."""
     if piece.packed is not None:
         chunk = decode(piece.packed, first_tick=piece.first_tick)
@@ -426,12 +213,12 @@ def _unpacked(piece: _Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, Fl
     return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples], axis=1)) for metric in metrics]
 
 
-def _rows_of(piece: _Piece, row_of: dict[int, int]) -> IntArray:
+def _rows_of(piece: Piece, row_of: dict[int, int]) -> IntArray:
     """Return the row of each member, -1 where it is not shown."""
     return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
 
 
-def _place(piece: _Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid]) -> None:
+def _place(piece: Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid]) -> None:
     at_us = piece.at_us[: values.shape[1]]
     first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
     shown = rows >= 0

@@ -12,6 +12,10 @@ NEVER = 2**62
 _RUN_SHIFT = 40
 
 
+def microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
 def tick_id(run: int, sequence: int) -> int:
     """Return the row id of a tick: ticks of a run lie together, in their order."""
     return (run << _RUN_SHIFT) | sequence

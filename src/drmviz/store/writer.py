@@ -1,8 +1,7 @@
-"""The one writer of a store: a tick is durable when `append` returns, and old blocks are sealed in between."""
+"""The one writer of a store: it holds the lock, begins runs, and packs old blocks in between ticks."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections import deque
@@ -12,42 +11,19 @@ from types import TracebackType
 from typing import Any
 
 import apsw
-import numpy as np
 
 from drmviz.errors import StoreError
-from drmviz.model.decisions import ScalingDecision
-from drmviz.model.metrics import METRICS
-from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import RunHeader
-from drmviz.model.samples import Tick
-from drmviz.model.tasks import Task
 from drmviz.model.text import storable
-from drmviz.model.workers import Incarnation
 from drmviz.store.connections import open_for_writing, rows_of
-from drmviz.store.frames import framed
 from drmviz.store.lock import WriterLock
-from drmviz.store.schema import BLOCK_US, NEVER, tick_id
+from drmviz.store.recording import CLOSING_S, Recording, as_json
+from drmviz.store.schema import microseconds
 from drmviz.store.sealing import seal
 
-CHECKPOINT_TICKS = 60
 SEALING_S = 0.05
-CLOSING_S = 1.0
-"""How long closing may seal, and how long it waits for readers."""
 
-_INSERT_TICK = "INSERT INTO tick (id, block, at_us, wall_us, roster, samples) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_INCARNATION = f"INSERT INTO incarnation VALUES ({', '.join('?' * 19)})"
-_INSERT_TASK = (
-    "INSERT INTO task (run, name, worker, outcome, started_us, ended_us, pid, cpu_s, memory_bytes, peak_bytes, attempt)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_DECISION = (
-    "INSERT INTO decision (run, decided_us, action, count, reason, metric, value, threshold, window_s,"
-    " cooldown_remaining_s, worker_ids, worker_type, utilization) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-def microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
+_DONE = object()
 
 
 class Writer:
@@ -161,8 +137,8 @@ class Writer:
                         header.title,
                         storable(header.source),
                         storable(header.host),
-                        _json(header.labels),
-                        _json(header.facts),
+                        as_json(header.labels),
+                        as_json(header.facts),
                         microseconds(started_at_s),
                         microseconds(interval_s),
                     ),
@@ -254,235 +230,3 @@ class Writer:
         self.close()
         if is_empty:
             self.path.unlink(missing_ok=True)
-
-
-class Recording:
-    """One run that is being written."""
-
-    def __init__(self, writer: Writer, connection: apsw.Connection, run: int, header: RunHeader) -> None:
-        self.header = header
-        self._writer = writer
-        self._connection = connection
-        self._run = run
-        self._sequence = 0
-        self._block: int | None = None
-        self._last_us: int | None = None
-        self._finished = False
-
-    @property
-    def path(self) -> Path:
-        return self._writer.path
-
-    @property
-    def problem(self) -> str | None:
-        """What the disk refused although every tick was written; None while all is well."""
-        return self._writer.problem
-
-    @property
-    def ticks(self) -> int:
-        """How many ticks are durable."""
-        return self._sequence
-
-    def append(self, tick: Tick, *, seal: bool = True) -> int:
-        """Write one tick; it is on the disk when this returns.
-
-        Returns:
-            Its sequence number in the run, from 0.
-
-        Raises:
-            StoreError: the disk refused; nothing of this tick was written and the next may succeed.
-        """
-        sequence = self._sequence
-        at_us = microseconds(tick.at_s)
-        block = at_us // BLOCK_US
-        samples = np.ascontiguousarray(tick.values, dtype="<f4")
-        if self._finished:
-            raise StoreError(self.path, "this run is finished", remedy="Begin another one.")
-        if self._last_us is not None and at_us < self._last_us:
-            raise StoreError(self.path, "a tick lies before the one before it", remedy="Ticks go forward only.")
-        if samples.shape != (len(METRICS), len(tick.roster.incarnations)):
-            raise ValueError(f"values have shape {samples.shape}, the roster {len(tick.roster.incarnations)} columns")
-        try:
-            with self._connection:
-                self._write_roster(tick)
-                if block != self._block:
-                    self._connection.execute(
-                        "INSERT OR IGNORE INTO block (run, number, first_sequence) VALUES (?, ?, ?)",
-                        (self._run, block, sequence),
-                    )
-                self._connection.execute(
-                    _INSERT_TICK,
-                    (
-                        tick_id(self._run, sequence),
-                        block,
-                        at_us,
-                        microseconds(tick.wall_s),
-                        tick.roster.number,
-                        framed(sequence, samples.data.cast("B") if samples.size else b""),
-                    ),
-                )
-                self._write_tasks(tick.tasks)
-                self._write_decisions(tick.decisions)
-        except (apsw.Error, ValueError, OverflowError, TypeError) as error:  # the last three: not storable by SQLite
-            raise self._writer.refusal("a tick could not be written", error) from error
-        if self._block is not None and block != self._block:
-            self._writer.queue_for_sealing(self._run, self._block)
-        self._block = block
-        self._last_us = at_us
-        self._sequence += 1
-        if seal:
-            self._writer.advance_sealing()
-        if self._sequence % CHECKPOINT_TICKS == 0:
-            self._writer.checkpoint()
-        return sequence
-
-    def _write_roster(self, tick: Tick) -> None:
-        run, roster = self._run, tick.roster.number
-        standing = {incarnation.number for incarnation in tick.came}
-        left = {incarnation.number: incarnation for incarnation in tick.went}
-        for incarnation in tick.came:
-            gone = left.get(incarnation.number)  # came and went between two ticks: it stands in no roster
-            self._connection.execute(
-                _INSERT_INCARNATION, _incarnation_row(run, gone or incarnation, roster, roster if gone else NEVER)
-            )
-        for incarnation in tick.went:
-            if incarnation.number not in standing:
-                self._connection.execute(
-                    "UPDATE incarnation SET left_us = ?, why_left = ?, left_roster = ? WHERE run = ? AND number = ?",
-                    (microseconds(incarnation.left_at_s or 0), incarnation.why_left, roster, run, incarnation.number),
-                )
-        for incarnation in tick.resized:
-            row = (run, incarnation.number, roster, *_capacity_row(incarnation.capacity))
-            self._connection.execute("INSERT OR REPLACE INTO resize VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-
-    def _write_tasks(self, tasks: tuple[Task, ...]) -> None:
-        if tasks:
-            self._connection.executemany(
-                _INSERT_TASK,
-                [
-                    (
-                        self._run,
-                        storable(t.name),
-                        storable(t.worker),
-                        t.outcome,
-                        microseconds(t.started_at_s),
-                        microseconds(t.ended_at_s),
-                        t.pid,
-                        t.cpu_s,
-                        t.memory_bytes,
-                        t.peak_bytes,
-                        t.attempt,
-                    )
-                    for t in tasks
-                ],
-            )
-
-    def _write_decisions(self, decisions: tuple[ScalingDecision, ...]) -> None:
-        for d in decisions:
-            self._connection.execute(
-                _INSERT_DECISION,
-                (
-                    self._run,
-                    microseconds(d.decided_at_s),
-                    d.action,
-                    d.count,
-                    storable(d.reason),
-                    d.metric,
-                    d.value,
-                    d.threshold,
-                    d.window_s,
-                    d.cooldown_remaining_s,
-                    _json(list(d.worker_ids)),
-                    None if d.worker_type is None else storable(d.worker_type),
-                    d.utilization,
-                ),
-            )
-
-    def note(self, at_s: float, sentence: str) -> None:
-        """Keep a sentence that readers of this run are to be told."""
-        try:
-            with self._connection:
-                self._connection.execute(
-                    "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
-                    (self._run, microseconds(at_s), storable(sentence)),
-                )
-        except apsw.Error as error:
-            raise self._writer.refusal("a note could not be written", error) from error
-
-    def state(self, *, title: str | None = None, **facts: Any) -> None:
-        """Add to what is known of the run."""
-        merged = {**self.header.facts, **facts}
-        self.header = RunHeader(
-            **{
-                **{name: getattr(self.header, name) for name in RunHeader.__slots__},
-                "facts": merged,
-                "title": storable(title) if title is not None else self.header.title,
-            }
-        )
-        try:
-            with self._connection:
-                self._connection.execute(
-                    "UPDATE run SET facts = ?, title = ? WHERE number = ?",
-                    (_json(merged), self.header.title, self._run),
-                )
-        except apsw.Error as error:
-            raise self._writer.refusal("the facts of the run could not be written", error) from error
-
-    def discard(self) -> None:
-        """Forget a run of which nothing was recorded."""
-        if not self._sequence:
-            with self._connection:
-                self._connection.execute("DELETE FROM run WHERE number = ?", (self._run,))
-
-    def finish(self, ended_at_s: float) -> None:
-        """Say that the run is over and pack what fits into the time for closing; calling it again does nothing."""
-        if self._finished:
-            return
-        try:
-            with self._connection:
-                self._connection.execute(
-                    "UPDATE run SET ended_us = ? WHERE number = ?", (microseconds(ended_at_s), self._run)
-                )
-        except apsw.Error as error:
-            raise self._writer.refusal("the end of the run could not be written", error) from error
-        self._finished = True
-        if self._block is not None:
-            self._writer.queue_for_sealing(self._run, self._block)
-        deadline = time.perf_counter() + CLOSING_S
-        while self._writer.advance_sealing(deadline - time.perf_counter()) and time.perf_counter() < deadline:
-            if self._writer.problem is not None:
-                break
-
-
-_DONE = object()
-
-
-def _incarnation_row(run: int, incarnation: Incarnation, joined_roster: int, left_roster: int) -> tuple[Any, ...]:
-    entry = incarnation.entry
-    left_us = NEVER if incarnation.left_at_s is None else microseconds(incarnation.left_at_s)
-    return (
-        run,
-        incarnation.number,
-        entry.id,
-        incarnation.ordinal,
-        entry.kind,
-        entry.parent,
-        entry.host,
-        entry.pid,
-        _json(dict(entry.labels)),
-        *_capacity_row(entry.capacity),
-        microseconds(incarnation.joined_at_s),
-        incarnation.why_joined,
-        left_us,
-        incarnation.why_left,
-        joined_roster,
-        left_roster,
-    )
-
-
-def _capacity_row(capacity: WorkerCapacity) -> tuple[int | None, ...]:
-    return (capacity.cpu_millicores, capacity.memory_bytes, capacity.gpu_count, capacity.gpu_memory_bytes)
-
-
-def _json(value: object) -> str:
-    return storable(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))
