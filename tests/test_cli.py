@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drmviz.store import Writer
+from drmviz.errors import InvalidValueError, StoreError
+from drmviz.store import Store, Writer
 from tests.commands import Bench, pytest_command
 from tests.fleets import START_S, KnownFleet, written
 
@@ -343,3 +346,146 @@ def test_a_recorder_ends_although_nobody_reaps_the_killed_pytest(bench: Bench) -
 
     assert gone
     assert bench.recorded().header.ended_at_s is not None
+
+
+def test_nothing_is_written_over_the_history_itself(bench: Bench) -> None:
+    record(bench, ["a"], seconds=3)
+    (bench.folder / "test_timeline.png").write_bytes((bench.folder / "h.drmviz").read_bytes())
+
+    refused = [
+        bench.drmviz("report", "h.drmviz", "-o", "./h.drmviz"),
+        bench.drmviz("draw", "test_timeline.png", "--format", "png"),
+        bench.drmviz("run", "--store", "h.drmviz", "--report", "h.drmviz", "--", "true"),
+    ]
+    beside = bench.drmviz("run", "--store", "hist.html", "--", "true")
+
+    for done in refused:
+        assert "it is the recorded history itself" in done.stderr
+    assert [done.returncode for done in refused] == [1, 1, 0]
+    assert len(bench.recorded("test_timeline.png").workers) == 1
+    assert bench.recorded("hist.html").header.title == "true"
+    assert "wrote" in beside.stderr
+    assert (bench.folder / "hist.html.html").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a device")
+def test_a_device_is_written_to_and_a_link_stays_a_link(bench: Bench) -> None:
+    record(bench, ["a"], seconds=3)
+    null, link = bench.folder / "null", bench.folder / "link.html"
+    os.mknod(null, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    link.symlink_to("target.html")
+
+    codes = [bench.drmviz("report", "h.drmviz", "-o", name).returncode for name in ("null", "link.html")]
+
+    assert codes == [0, 0]
+    assert null.is_char_device()
+    assert link.is_symlink()
+    assert (bench.folder / "target.html").read_bytes().startswith(b"<!doctype html>")
+
+
+def test_every_attempt_of_a_rerun_test_counts_as_time_and_the_test_once(bench: Bench) -> None:
+    bench.write(
+        test_it="import pathlib, time\ndef test_flaky():\n    tries = pathlib.Path('tries')\n"
+        "    tries.write_text((tries.read_text() if tries.exists() else '') + 'x')\n"
+        "    end = time.process_time() + 0.2\n    while time.process_time() < end: pass\n"
+        "    assert len(tries.read_text()) == 3\n"
+    )
+    done = bench.drmviz("run", "--store", "h.drmviz", "--no-report", "--", *pytest_command("-q", "--reruns", "2"))
+    (test,) = json.loads(bench.drmviz("tests", "h.drmviz", "--json").stdout)["tests"]
+
+    assert done.returncode == 0
+    assert (test["outcome"], test["attempts"]) == ("passed", 3)
+    assert sum(task.cpu_s or 0 for task in bench.recorded().tasks) > 0.55
+
+
+@pytest.mark.parametrize("options", [("-p", "no:xdist"), ("-n", "0")])
+def test_a_test_that_takes_pytest_with_it_is_crashed_and_told(bench: Bench, options: tuple[str, ...]) -> None:
+    bench.write(
+        test_it="import os\ndef test_fine(): pass\ndef test_kills(): os.kill(os.getpid(), 9)\ndef test_never(): pass\n"
+    )
+
+    done = bench.drmviz("run", "--store", "h.drmviz", "--no-report", "--", *pytest_command("-q", *options))
+
+    assert done.returncode == 137
+    assert {task.name.partition("::")[2]: task.outcome for task in bench.recorded().tasks} == {
+        "test_fine": "passed",
+        "test_kills": "crashed",
+    }
+    assert "pytest never said that it ended" in done.stderr
+    assert any("never said that it ended" in note for note in bench.recorded().notes)
+
+
+@pytest.mark.parametrize(("body", "code"), [("pass", 0), ("assert False", 1)])
+def test_the_exit_code_of_a_pytest_that_recorded_itself_is_kept(bench: Bench, body: str, code: int) -> None:
+    bench.write(test_it=f"def test_it(): {body}")
+
+    assert bench.pytest("-q", "--drm", "--drm-store", "h.drmviz").returncode == code
+    assert bench.recorded().header.facts["exit_code"] == code
+
+
+def test_a_flipped_bit_anywhere_is_never_a_traceback(bench: Bench) -> None:
+    fleet = record(bench, ["a", "b", "\u202e🦄"], seconds=40)
+    whole = (bench.folder / "h.drmviz").read_bytes()
+    seeded = random.Random(11)
+    path = bench.folder / "flipped.drmviz"
+    read = refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(seeded.choice((1, 1, 20))):
+            damaged[seeded.randrange(len(damaged))] ^= 1 << seeded.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            with Store.open(path) as store:
+                run = store.read(columns=100, metrics=["cpu_ratio"])
+            read += 1
+        except (StoreError, InvalidValueError):
+            refused += 1
+            continue
+        for row, worker in enumerate(run.workers):
+            for column in range(run.columns):
+                drawn = float(run.values("cpu_ratio")[row, column])
+                exact = fleet.samples.get((round(float(run.starts_at_s[column]) * 1e6), worker.id))
+                assert drawn != drawn or run.width_s != 1.0 or exact is None or drawn == float(exact[0])
+    assert read > 100
+    assert refused > 0
+
+
+def test_what_steers_a_terminal_never_reaches_it_in_an_error(bench: Bench) -> None:
+    record(bench, ["\x1b[31mred\x1b]0;title\x07\u202e"], seconds=3)
+
+    done = bench.drmviz("draw", "h.drmviz", "--workers", "nope")
+
+    assert "red" in done.stderr
+    assert not set(done.stderr) & {"\x1b", "\x07", "\u202e"}
+
+
+def test_a_terminal_that_cannot_show_a_sign_gets_an_escape(bench: Bench) -> None:
+    record(bench, ["🦄"], seconds=3, title="née")
+
+    for verb in ("runs", "tests", "doctor"):
+        done = bench.drmviz(verb, "h.drmviz", env={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("mkdir gone && cd gone && rmdir ../gone && {drmviz} runs", 0, "Nothing is recorded"),
+        ("mkdir $'nu\\x80' && cd $'nu\\x80' && {drmviz} run --store x.drmviz -- true", 125, "its path is not UTF-8"),
+        ("{drmviz} report h.drmviz -o ''", 1, "Cannot write"),
+        ("{drmviz} report h.drmviz -o .", 1, "Cannot write"),
+        ("{drmviz} draw h.drmviz --start 0001-01-01", 2, "lies before 1970"),
+        ("echo 'tool = 3' > pyproject.toml; {drmviz} run --no-report -- true", 0, "busy"),
+        ("printf '[tool]\\ndrmviz = 3' > pyproject.toml; {drmviz} run -- true", 2, "not a table"),
+        ("{drmviz} tests h.drmviz > /dev/full", 1, "No space left on device"),
+        ("{drmviz} runs h.drmviz --json >&-", 0, ""),
+    ],
+)
+def test_an_odd_place_is_one_clear_line(bench: Bench, shell: str, code: int, said: str) -> None:
+    record(bench, ["a"], seconds=3)
+
+    done = bench.run("bash", "-c", shell.replace("{drmviz}", f"{sys.executable} -m drmviz"))
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr + done.stdout

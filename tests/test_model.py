@@ -175,3 +175,11 @@ def test_a_wrong_metric_or_a_wrong_number_of_values_is_an_error() -> None:
         reading["cpu"] = [1, 2]
     with pytest.raises(InvalidValueError, match="one value for each of 2 workers"):
         reading["cpu_ratio"] = [1]
+
+
+def test_ids_that_are_the_same_once_they_are_text_cost_one_of_them() -> None:
+    reading = Reading.of(0, {1: {"cpu_ratio": 0.25}, "1": {"cpu_ratio": 0.75}, "b": {"cpu_ratio": 0.5}})  # type: ignore[dict-item]
+
+    assert [entry.id for entry in reading.entries] == ["1", "b"]
+    assert reading["cpu_ratio"].tolist() == [0.25, 0.5]
+    assert reading.rejected == ["worker id '1' came twice"]

@@ -192,7 +192,8 @@ def test_flaky():
         ran = run_pytest(tmp_path / distribution, distribution, "--reruns=4", source=source)
 
         assert ran.code == 0
-        (told,) = ran.of("test")
+        *earlier, told = ran.of("test")
+        assert [(event["outcome"], event["attempt"]) for event in earlier] == [("rerun", 1), ("rerun", 2)]
         assert (told["outcome"], told["attempt"]) == ("passed", 3)
 
 

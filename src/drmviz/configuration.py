@@ -43,10 +43,11 @@ def read_settings(
         UsageError: a value makes no sense or a key is unknown; the message names the place.
     """
     environ = os.environ if environ is None else environ
+    folder = folder or _here()
     layers: list[tuple[str, Mapping[str, Any]]] = [
         ("the command line", {k: v for k, v in (options or {}).items() if v is not None}),
         ("the environment", _from_environment(environ)),
-        *_from_files(folder or Path.cwd(), environ),
+        *_from_files(folder, environ),
     ]
     chosen: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -106,18 +107,34 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return {key: environ[name] for key, name in names.items() if environ.get(name)}
 
 
-def _from_files(folder: Path, environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
+def _here() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # somebody deleted the folder we stand in
+        return None
+
+
+def _from_files(folder: Path | None, environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
     found: list[tuple[str, Mapping[str, Any]]] = []
-    for parent in (folder, *folder.parents):
+    for parent in () if folder is None else (folder, *folder.parents):
         project = parent / "pyproject.toml"
         if project.is_file():
-            table = _toml(project).get("tool", {}).get("drmviz")
-            if table is not None:
+            tools = _toml(project).get("tool")
+            table = tools.get("drmviz") if isinstance(tools, dict) else None
+            if isinstance(table, dict):
                 found.append((f"[tool.drmviz] of {project}", table))
+            elif table is not None:
+                raise UsageError(f"{project}: tool.drmviz is {table!r}, not a table.")
             break
     home = environ.get("DRMVIZ_HOME")
     user = (Path(home).expanduser() if home else Path(platformdirs.user_config_dir("drmviz"))) / "config.toml"
-    if user.is_file():
+    try:
+        is_there = user.is_file()
+    except OSError as error:
+        raise UsageError(
+            f"{user} cannot be looked at ({error.strerror}). Set DRMVIZ_HOME to another folder."
+        ) from error
+    if is_there:
         found.append((str(user), _toml(user)))
     return found
 

@@ -77,10 +77,16 @@ def draw(
                 statistics=(options.statistic,),
                 workers=workers,
             )
-            written += [
-                write(stem, run, folder / f"{name.replace('{stem}', stem)}.{kind}", options) for kind in formats
-            ]
+            for kind in formats:
+                target = folder / f"{name.replace('{stem}', stem)}.{kind}"
+                _refuse_the_store_itself(target, store)
+                written.append(write(stem, run, target, options))
     return written
+
+
+def _refuse_the_store_itself(target: Path, store: str | Path) -> None:
+    if target.resolve() == Path(store).expanduser().resolve():
+        raise OutputError(target, "it is the recorded history itself")
 
 
 def runs_for_report(store: str | Path, run_id: str | None = None) -> tuple[Run, Run]:
@@ -93,6 +99,7 @@ def runs_for_report(store: str | Path, run_id: str | None = None) -> tuple[Run, 
 def write_report(store: str | Path, path: str | Path, *, run_id: str | None = None) -> Path:
     """Write the one-file report of a recorded run and return its path."""
     target = Path(path).expanduser()
+    _refuse_the_store_itself(target, store)
     run, host = runs_for_report(store, run_id)
     html = page.render(run, host)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,12 @@ class SystemFiles:
         return path.read_bytes()
 
     def replace(self, path: Path, content: bytes) -> None:
+        path = path.resolve()  # a link stays a link to the new content
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{time.monotonic_ns():x}.partial")
         try:

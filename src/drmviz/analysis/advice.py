@@ -30,9 +30,14 @@ class Advice:
     """The test it is about; its name may be hostile text."""
 
 
-def advise(use: Utilization, table: TestTable, host: HostIdle, *, wall_s: float) -> Advice:
-    """Return the advice with the largest measured saving; a danger goes before any saving."""
+def advise(use: Utilization, table: TestTable, host: HostIdle, *, wall_s: float, took_part: bool = False) -> Advice:
+    """Return the advice with the largest measured saving; a danger goes before any saving.
+
+    `took_part` says that our pytest plugin was there, so that no test means that none ran.
+    """
     plan = schedule(table)
+    if plan is None and took_part:
+        return Advice(kind="unknown", sentence="None: pytest ran no test", why="There is no schedule to improve.")
     if plan is None:
         return Advice(
             kind="unknown",

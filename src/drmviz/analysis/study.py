@@ -25,4 +25,5 @@ class Study:
 def study(run: Run, host_run: Run | None = None) -> Study:
     """Compute all sums of a run whose rows are workers (or processes), and of its hosts."""
     use, table, host, lasted_s = busy(run), tests(run), host_idle(host_run, run), wall_s(run)
-    return Study(wall_s=lasted_s, use=use, table=table, host=host, advice=advise(use, table, host, wall_s=lasted_s))
+    advice = advise(use, table, host, wall_s=lasted_s, took_part="pytest" in run.header.facts)
+    return Study(wall_s=lasted_s, use=use, table=table, host=host, advice=advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from drmviz import __version__
 from drmviz.cli import doctor, draw, follow, report, run, runs, tests
+from drmviz.cli.saying import say
 from drmviz.errors import DRMVizError
 
 app = typer.Typer(
@@ -58,11 +60,14 @@ def _open_what_is_closed() -> None:
 def main() -> None:
     """Run the command line; the entry point of the `drmviz` script."""
     _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
     try:
         app()
     except DRMVizError as error:
-        print(f"drmviz: {error}", file=sys.stderr)
+        say(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:  # a full disk behind stdout, a folder that went away
+        say(f"{error.strerror or error}. Nothing more could be done.")
+        sys.exit(1)

@@ -10,6 +10,7 @@ import typer
 
 from drmviz.configuration import newest_store, read_settings
 from drmviz.errors import UsageError
+from drmviz.model.text import storable
 
 Stores = Annotated[
     list[Path] | None, typer.Argument(metavar="[STORE]", help="A recorded history; the newest one when left out.")
@@ -42,9 +43,9 @@ def moment_s(text: str | None, option: str) -> float | None:
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise UsageError(f"{option} {text!r} is neither an ISO 8601 time nor a number of epoch seconds.") from error
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if not 0 <= seconds < _LATEST_S:
-        raise UsageError(f"{option} {text!r} is not a number of epoch seconds.")
+        raise UsageError(f"{option} {text!r} lies before 1970 or after the year 5000.")
     return seconds
 
 
@@ -55,5 +56,5 @@ def labels_of(pairs: list[str] | None) -> dict[str, str]:
         key, separator, value = pair.partition("=")
         if not key or not separator:
             raise UsageError(f"--label {pair!r} is not of the form key=value.")
-        labels[key] = value
+        labels[storable(key)] = storable(value)
     return labels

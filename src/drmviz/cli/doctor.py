@@ -18,12 +18,16 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say what works here and what a store holds; exits 1 when something is wrong."""
-    from drmviz.doctor import examine_machine, examine_store
+    from drmviz.doctor import Finding, examine_machine, examine_store
+    from drmviz.errors import StoreError
     from drmviz.report.wording import clean
 
     findings = examine_machine()
     for store in stores or ():
-        findings += examine_store(store)
+        try:
+            findings += examine_store(store)
+        except StoreError as error:
+            findings.append(Finding(about=str(store), state="wrong", sentence=error.reason))
     if as_json:
         print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
     else:

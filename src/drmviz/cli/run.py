@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import uuid
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drmviz.cli.arguments import labels_of
-from drmviz.configuration import Settings, new_store_path, read_settings
+from drmviz.cli.saying import say
+from drmviz.configuration import STORE_SUFFIX, Settings, new_store_path, read_settings
 from drmviz.errors import DRMVizError, UsageError
 
 if TYPE_CHECKING:
@@ -51,8 +51,13 @@ def run(
     except DRMVizError as error:
         say(str(error))
         raise typer.Exit(error.exit_code if error.exit_code in (126, 127) else FAILED_BEFORE_THE_START) from error
-    _say_what_happened(recorded, None if no_report else settings.report or recorded.store.with_suffix(".html"))
+    _say_what_happened(recorded, None if no_report else settings.report or beside(recorded.store))
     raise typer.Exit(recorded.exit_code or 0)
+
+
+def beside(store: Path) -> Path:
+    """Return where the report of a store goes unless something else was said."""
+    return store.with_name(store.name.removesuffix(STORE_SUFFIX) + ".html")
 
 
 def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> Recorded:
@@ -128,11 +133,3 @@ def _say_what_happened(recorded: Recorded, report: Path | None) -> None:
             say(f"wrote {path}")
         for reason in failed:
             say(reason)
-
-
-def say(line: str) -> None:
-    """Write a line to stderr, if somebody still reads it."""
-    try:
-        print(f"drmviz: {line}", file=sys.stderr, flush=True)
-    except OSError:  # a reader like `head` went away; nothing more can be said, also not when Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from drmviz.cli.arguments import AsJson, Stores
+from drmviz.cli.saying import say
 from drmviz.configuration import read_settings, recorded_stores, runs_folder
 from drmviz.errors import StoreError
 
@@ -32,7 +33,7 @@ def runs(stores: Stores = None, as_json: AsJson = False) -> None:
         except StoreError as error:
             if stores:
                 raise
-            print(f"drmviz: {error}", file=sys.stderr)
+            say(str(error))
     if as_json:
         json.dump(runs_json(found, stores=where), sys.stdout, ensure_ascii=True, allow_nan=False)
         print()

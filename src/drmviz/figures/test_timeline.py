@@ -38,7 +38,8 @@ def arrange(run: Run, options: FigureOptions) -> Timeline:
     start_s = min([run.start_s, *(task.started_at_s for task in tasks)])
     end_s = max([run.end_s, start_s + 1e-3, *(task.ended_at_s for task in tasks)])
     looks = np.array([_look(task) for task in tasks], dtype=np.int64)
-    counts = tuple(np.bincount(looks, minlength=len(LOOKS)).tolist())
+    final = np.array([task.outcome != "rerun" for task in tasks], dtype=np.bool_)
+    counts = tuple(np.bincount(looks[final], minlength=len(LOOKS)).tolist())
     many = (
         crowd(workers, *_spans(tasks, workers), looks >= LOOKS.index(BAD_LOOKS[0]), start_s=start_s, stop_s=end_s)
         if (len(workers) > MOST_ROWS)
@@ -82,6 +83,8 @@ def describe(numbers: Timeline) -> str:
 
 
 def _look(task: Task) -> int:
+    if task.outcome == "rerun":
+        return LOOKS.index("failed")
     return LOOKS.index(task.outcome) if task.outcome in LOOKS else LOOKS.index("other")
 
 

@@ -50,6 +50,14 @@ def read_processes(root_pid: int, also: Iterable[int] = ()) -> dict[int, Process
     return {use.pid: use for use in uses if use is not None}
 
 
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there and has not ended: a zombie only waits to be reaped."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def _read(process: psutil.Process) -> ProcessUse | None:
     try:
         with process.oneshot():
@@ -59,7 +67,7 @@ def _read(process: psutil.Process) -> ProcessUse | None:
                 times = process.cpu_times()
                 cpu_s = times.user + times.system
                 reaped_cpu_s = times.children_user + times.children_system
-                memory_bytes = int(process.memory_info().rss)
+                memory_bytes = int(process.memory_info().rss) or None  # a zombie has none to measure
             except psutil.AccessDenied:
                 pass
     except psutil.Error:

@@ -76,11 +76,12 @@ class Reading:
         """
         rejected: list[str] = []
         entries: list[RosterEntry] = []
+        rows_by_id: dict[str, Mapping[str, Any]] = {}
         for worker_id, stated in workers.items():
             entries.append(_entry_of(worker_id, stated, rejected))
+            rows_by_id.setdefault(entries[-1].id, stated)
         reading = cls.unknown(entries, taken_at_s=now_s, decisions=decisions, changes=changes, tasks=tasks)
-        kept = {entry.id for entry in reading.entries}
-        rows = [stated for worker_id, stated in workers.items() if storable(str(worker_id)) in kept]
+        rows = [rows_by_id[entry.id] for entry in reading.entries]
         for metric in METRICS:
             reading[metric] = [row.get(metric) for row in rows]
         reading.rejected.extend(rejected)

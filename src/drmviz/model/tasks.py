@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OUTCOMES = ("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed")
-"""Outcomes as pytest names them; `error` is a failure in setup or teardown, `crashed` took its worker with it."""
+OUTCOMES = ("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed", "rerun")
+"""Outcomes as pytest names them.
+
+`error` is a failure in setup or teardown, `crashed` took its worker with it, `rerun` is an attempt that failed and was
+made again.
+"""
 
 BAD_OUTCOMES = frozenset({"failed", "error", "crashed"})
 

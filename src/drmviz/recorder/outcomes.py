@@ -17,13 +17,13 @@ class _Phases:
 
 @dataclass(slots=True)
 class Outcomes:
-    """Follows the reports of all workers; tells a test's outcome exactly once, when it is final."""
+    """Follows the reports of all workers; tells each attempt's outcome once: `rerun` until it is final."""
 
     _open: dict[tuple[str, str], _Phases] = field(default_factory=dict)
     _crashes: dict[str, int] = field(default_factory=dict)
 
     def follow(self, worker: str, report: Any) -> str | None:
-        """Return the final outcome if this report ends a test, else None."""
+        """Return the outcome if this report ends an attempt at a test, else None."""
         if hasattr(report, "context"):  # a subtest: a part of its test, not one more
             return None
         key = (worker, report.nodeid)
@@ -47,7 +47,7 @@ class Outcomes:
         if report.when != "teardown":
             return None
         del self._open[key]
-        return None if phases.is_rerun else phases.outcome or "passed"
+        return "rerun" if phases.is_rerun else phases.outcome or "passed"
 
     def crashes(self, nodeid: str) -> int:
         """Return how many attempts at this test ended with their worker and were made again."""

@@ -117,9 +117,12 @@ class Watch:
     def seconds_to_next_tick(self) -> float:
         return self._collector.seconds_to_next_tick()
 
-    def finish(self, *, exit_code: int | None, title: str | None = None, **facts: Any) -> Recorded:
-        """Take what is left in the spool, close the run and the store; what the disk refuses becomes a remark."""
+    def drain(self) -> None:
+        """Take what is left in the spool."""
         self._collector.last_tick()
+
+    def finish(self, *, exit_code: int | None, title: str | None = None, **facts: Any) -> Recorded:
+        """Close the run and the store; what the disk refuses becomes a remark."""
         ended_at_s = self._collector.now_s()
         remarks = self._remarks()
         recording = self._recording
@@ -156,6 +159,8 @@ class Watch:
         ]
         remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
         remarks += self.source.problems
+        if self.source.was_abandoned:
+            remarks.append("pytest never said that it ended: tests that it could not tell of are missing")
         stuck = collector.close()
         if not stuck:
             self.source.close()
@@ -196,6 +201,7 @@ def record_command(
                 code = _follow(watch, child.wait, show)
             finally:  # whatever becomes of us, the command runs to its own end
                 child.wait()
+            watch.drain()
             return watch.finish(exit_code=code, command=list(command))
     finally:
         writer.close()
@@ -225,6 +231,7 @@ def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = No
             return 0
 
         _follow(watch, over, None)
+        watch.drain()
         return watch.finish(exit_code=source.exit_status, title=shlex.join(["pytest", *source.session.get("args", [])]))
 
 

@@ -113,6 +113,15 @@ class Fleet:
         self._tasks, self._changes, self.gone = [], [], []
         return taken
 
+    def abandon(self, at_s: float) -> None:
+        """Say that pytest is gone without a word: the tests that were running took it with them."""
+        self.has_ended = True
+        for worker in list(self.workers.values()):
+            if worker.running is not None:
+                event = {"at": at_s, "worker": worker.id, "nodeid": worker.running, "outcome": "crashed", "end": at_s}
+                self._test(event)
+            self._leave(worker.id, at_s, "crashed")
+
     def _session(self, event: Event) -> None:
         number = event.get("workers", 0)
         facts = {key: value for key, value in event.items() if key not in ("event", "at", "worker")}
@@ -167,7 +176,8 @@ class Fleet:
             peak_bytes=_bytes(event.get("peak_bytes")),
             attempt=int(event.get("attempt") or 1),
         )
-        self.outcomes[outcome] += 1
+        if outcome != "rerun":  # it will be told again
+            self.outcomes[outcome] += 1
         self._tasks.append(task)
 
     def _sample(self, event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from drmviz.machine.processes import GroupUse, group_processes, read_processes
+from drmviz.machine.processes import GroupUse, group_processes, is_running, read_processes
 from drmviz.machine.rows import Machine, Row, ratio, reading_of
 from drmviz.model.samples import Reading
 from drmviz.model.workers import RosterEntry
@@ -33,6 +33,7 @@ class PytestXdistSource:
         self._machine = machine if machine is not None else Machine()
         self._fleet = Fleet()
         self._read_s: float | None = None
+        self._was_abandoned = False
 
     @property
     def claimed(self) -> bool:
@@ -43,6 +44,11 @@ class PytestXdistSource:
     def has_ended(self) -> bool:
         """Whether pytest said that it is over."""
         return self._fleet.has_ended
+
+    @property
+    def was_abandoned(self) -> bool:
+        """Whether pytest went away without saying so: killed, or unable to write to its spool."""
+        return self._was_abandoned
 
     @property
     def exit_status(self) -> int | None:
@@ -83,9 +89,15 @@ class PytestXdistSource:
 
     def read(self, now_s: float) -> Reading:
         at_s = self._clock.monotonic_s()
+        machine = self._machine
         self._fleet.follow(self._tail.read(), ahead_s=now_s - at_s)
+        if self._fleet.claimed and not self._fleet.has_ended and not self._controller_lives():
+            self._fleet.follow(self._tail.read(), ahead_s=now_s - at_s)  # what it wrote just before it was gone
+            if not self._fleet.has_ended:
+                self._was_abandoned = True
+                self._fleet.abandon(at_s)
         tasks, changes, gone = self._fleet.take()
-        machine, workers = self._machine, list(self._fleet.workers.values())
+        workers = list(self._fleet.workers.values())
         heads = {w.id: w.pid for w in workers if w.pid is not None and w.host == machine.name}
         processes = read_processes(self._root_pid, heads.values())
         groups = group_processes(processes, heads)
@@ -102,6 +114,11 @@ class PytestXdistSource:
         machine.forget_entries(row.entry for row in rows)
         self._read_s = at_s
         return reading_of(rows, taken_at_s=now_s, changes=changes, tasks=tasks)
+
+    def _controller_lives(self) -> bool:
+        """Tell whether the pytest that claimed the spool is there; True also where it is on another machine."""
+        pid, host = self._fleet.session.get("pid"), self._fleet.session.get("host")
+        return pid is None or host != self._machine.name or is_running(pid)
 
     def close(self) -> None:
         """Let go of the GPU driver."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import apsw
 
 from drmviz.errors import StoreError
+from drmviz.model.text import storable
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
 
 _NOT_OURS = "it is not a drmviz store"
@@ -33,6 +34,10 @@ def open_for_writing(path: Path) -> apsw.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if storable(str(path)) != str(path):
+            raise StoreError(
+                path, "its path is not UTF-8, as SQLite needs it", remedy="Name another place with --store."
+            )
         connection = apsw.Connection(str(path))
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error
@@ -120,7 +125,7 @@ class ReadConnection:
 
 
 def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
     connection = apsw.Connection(
         uri,
         flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI

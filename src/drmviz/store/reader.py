@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from types import TracebackType
 
@@ -145,7 +146,7 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError | JSONDecodeError | TypeError):
             raise StoreDamagedError(
                 self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ CHECKPOINT_TICKS = 60
 CLOSING_S = 1.0
 """How long closing may seal, and how long it waits for readers."""
 
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _INSERT_TICK = "INSERT INTO tick (id, block, at_us, wall_us, roster, samples) VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_INCARNATION = f"INSERT INTO incarnation VALUES ({', '.join('?' * 19)})"
 _INSERT_TASK = (
@@ -286,4 +288,5 @@ def _capacity_row(capacity: WorkerCapacity) -> tuple[int | None, ...]:
 
 
 def as_json(value: object) -> str:
-    return storable(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    return _SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):04x}", text)  # an escape in JSON would bring it back
