@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from drmviz.cli.run import meet
 from drmviz.errors import InvalidValueError, StoreError
 from drmviz.store import Store, Writer
 from tests.commands import Bench, pytest_command
@@ -489,3 +490,32 @@ def test_an_odd_place_is_one_clear_line(bench: Bench, shell: str, code: int, sai
     assert "Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
     assert said in done.stderr + done.stdout
+
+
+def test_progress_is_shown_only_where_it_meets_nothing_of_the_command(tmp_path: Path) -> None:
+    (reading, writing), (controller, terminal) = os.pipe(), os.openpty()
+    file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    same_file = os.open(tmp_path / "log", os.O_WRONLY)
+    same_pipe = os.dup(writing)
+    try:
+        assert meet(writing, same_pipe), "2>&1 into a pipe"
+        assert meet(file, same_file), "2>&1 into a file"
+        assert meet(terminal, terminal)
+        assert not meet(writing, terminal), "the output of the command is piped, we have the terminal"
+        assert not meet(file, writing)
+    finally:
+        for descriptor in (reading, writing, controller, terminal, file, same_file, same_pipe):
+            os.close(descriptor)
+
+
+def test_plain_lines_tell_the_progress_of_a_long_run_whose_streams_are_apart(bench: Bench) -> None:
+    bench.write(
+        test_it="import pytest, time\n@pytest.mark.parametrize('n', range(56))\ndef test_waits(n): time.sleep(0.2)\n"
+    )
+
+    done = bench.drmviz("run", "--no-report", "--", *pytest_command("-q"))
+
+    told = [line for line in done.stderr.splitlines() if " tests" in line and "1 worker" in line]
+    assert done.returncode == 0
+    assert len(told) == 1, done.stderr
+    assert "drmviz" not in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import uuid
@@ -76,8 +77,8 @@ def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> R
 
 @contextmanager
 def _progress() -> Iterator[Show | None]:
-    """Show a live block on stderr, where that is a terminal and the command's own output goes elsewhere."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+    """Show progress on stderr where it meets nothing of the command: a live block on a terminal, else plain lines."""
+    if meet(1, 2):
         yield None
         return
     from drmviz.report.terminal import LiveProgress
@@ -87,6 +88,14 @@ def _progress() -> Iterator[Show | None]:
         yield lambda watch, tick: live.show(_seen(watch, tick))
     finally:
         live.close()
+
+
+def meet(one: int, other: int) -> bool:
+    """Tell whether two descriptors lead to the same terminal, pipe or file, where lines of both would mix."""
+    if os.isatty(one) and os.isatty(other):
+        return True
+    first, second = os.fstat(one), os.fstat(other)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def _seen(watch: Watch, tick: Tick) -> Progress:
