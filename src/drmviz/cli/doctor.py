@@ -17,7 +17,7 @@ def doctor(
     stores: Annotated[list[Path] | None, typer.Argument(metavar="[STORE]", help="Look into this store too.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what works here and what a store holds; exits 1 when something is wrong."""
+    """Say what works here and what a store holds."""
     from drmviz.doctor import Finding, examine_machine, examine_store
     from drmviz.errors import StoreError
     from drmviz.report.wording import clean

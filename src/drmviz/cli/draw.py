@@ -33,7 +33,7 @@ def draw(
     width: Annotated[int | None, typer.Option(min=200, max=20_000, help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(min=150, max=20_000, help="Pixels.")] = None,
 ) -> None:
-    """Write figures: the utilization heatmap and the tests, interactive or as pictures."""
+    """Write figures of a run: the heatmap and the tests."""
     from drmviz.drawing import draw as draw_files
     from drmviz.figures.base import FigureOptions
     from drmviz.model.metrics import METRICS, STATISTICS

@@ -15,7 +15,7 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html")] = Path("drmviz-report.html"),
     run_id: RunId = None,
 ) -> None:
-    """Write one HTML file: what ran, how busy, the heatmap, the tests, what to do about it."""
+    """Write the one-file HTML report of a run."""
     from drmviz.drawing import write_report
 
     print(write_report(one_store(stores), output, run_id=run_id))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def runs(stores: Stores = None, as_json: AsJson = False) -> None:
-    """List the recorded runs of a store, or of every store in the data folder."""
+    """List what is recorded, in a store or in the data folder."""
     from drmviz.report.tables import print_tables, runs_json, runs_table
     from drmviz.store import Store
 

@@ -17,7 +17,7 @@ def tests(
     top: Annotated[int, typer.Option(min=1, help="How many of the slowest and hungriest.")] = 25,
     as_json: AsJson = False,
 ) -> None:
-    """List the slowest and the hungriest tests and the sums by worker, or every test as JSON."""
+    """List what each test used, the slowest and hungriest first."""
     from drmviz.report.tables import print_tables, tables_of_tests, tests_json
     from drmviz.store import Store
 
