@@ -104,7 +104,7 @@ def _merge(
     part: npt.NDArray[Any],
 ) -> None:
     """Combine a part with what already stands in its rows and columns; both stand in no particular order."""
-    if len(np.unique(rows)) != len(rows):  # two lives of one worker in one piece
+    if len(set(rows.tolist())) != len(rows):  # two lives of one worker in one piece
         how.at(total, (rows[:, None], columns[None, :]), part)
     elif columns[-1] - columns[0] + 1 == len(columns):
         place = (rows, slice(int(columns[0]), int(columns[-1]) + 1))
