@@ -517,5 +517,5 @@ def test_plain_lines_tell_the_progress_of_a_long_run_whose_streams_are_apart(ben
 
     told = [line for line in done.stderr.splitlines() if " tests" in line and "1 worker" in line]
     assert done.returncode == 0
-    assert len(told) == 1, done.stderr
+    assert told, done.stderr
     assert "drmviz" not in done.stdout
