@@ -5,23 +5,20 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from drmviz.figures import FIGURES
 from drmviz.figures.base import FigureOptions, ThemeName
 from drmviz.figures.saving import content, write
 from drmviz.model.decisions import FleetChange
 from drmviz.model.run import Run
+from tests.browsers import chromium
 from tests.building import START_S, ran, recorded
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 THEMES: tuple[ThemeName, ...] = ("light", "dark")
 
 
@@ -96,14 +93,6 @@ def states() -> dict[str, Run]:
         "hostile names": hostile(),
         "empty": Run.empty(empty.header),
     }
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def shot(browser: Browser, page_path: Path, *, width: int) -> bytes:

@@ -7,13 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from drmviz.drawing import draw, write_report
+from tests.browsers import chromium
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SUITE = "networkx.algorithms"
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 def main() -> None:
@@ -29,14 +27,12 @@ def main() -> None:
         )
         draw(store, formats=["png"], output_dir=IMAGES)
         report = write_report(store, Path(folder, "report.html"))
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        with chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
             page.goto(report.as_uri())
             page.wait_for_selector(".plot-container")
             page.wait_for_timeout(1500)
             page.screenshot(path=IMAGES / "report.png")
-            browser.close()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from drmviz.figures.page import bundle_script_html, figure_block_html, loader_sc
 from drmviz.figures.saving import write
 from drmviz.model.run import Run
 from tests.building import ran, recorded
-from tests.contact_sheet import chromium, states
+from tests.contact_sheet import states
 
 pytestmark = pytest.mark.browser
 HEATMAP = "resource_utilization_heatmap"
@@ -31,12 +31,6 @@ class Watched:
 
     page: Page
     said: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -185,20 +184,6 @@ def test_only_what_differs_between_the_themes_is_stored_twice() -> None:
         [["layout", "font", "color"], "a", "b"],
         [["layout", "bg"], None, "c"],
     ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("this machine has no chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
 
 
 def opened(browser: Browser, path: Path, *, width: int, scheme: str) -> tuple[Page, list[str]]:
