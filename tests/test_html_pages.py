@@ -207,3 +207,22 @@ def test_a_worker_named_like_a_part_of_every_object_is_drawn_too(watched: Watche
 
     assert full_data(page, "g.calcdata[0][0].z.map(row => Array.from(row))") == [[50], [25]]
     assert page.locator(".ytick text").all_text_contents() == ["__proto__", "constructor"]
+
+
+@pytest.mark.browser
+def test_a_width_in_passing_leaves_the_margins_as_they_were(watched: Watched, tmp_path: Path) -> None:
+    path = write("resource_utilization_heatmap", states()["3 workers"], tmp_path / "h.html", FigureOptions())
+    page = watched.page
+    page.goto(path.as_uri())
+    page.wait_for_selector(".drmviz-figure[data-drawn]")
+    inside = (
+        "(() => { const s = document.querySelector('.drmviz-figure')._fullLayout._size; return [s.l, s.r, s.w]; })()"
+    )
+    before = page.evaluate(inside)
+
+    for width in (90, 150, 1200):  # what a browser passes through when a window is snapped or a page is printed
+        page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_timeout(600)
+
+    assert page.evaluate(inside) == before
+    assert watched.said == []

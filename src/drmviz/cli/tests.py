@@ -26,5 +26,7 @@ def tests(
     if as_json:
         json.dump(tests_json(run), sys.stdout, ensure_ascii=True, allow_nan=False)
         print()
+    elif not run.tasks:
+        print("No tests were recorded in this run.")
     else:
         print_tables(tables_of_tests(run, top=top), sys.stdout)

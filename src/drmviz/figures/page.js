@@ -57,15 +57,26 @@
       normal[path] = path.split(".").reduce((part, name) => part?.[name], spec.layout) ?? null;
     }
     let was = narrow();
+    let width = place.clientWidth;
     apply();
     await Plotly.newPlot(place, spec.data, spec.layout, spec.config);
     place.dataset.drawn = "yes";
-    addEventListener("resize", () => {
-      if (narrow() === was) return;
-      was = narrow();
-      apply();
-      Plotly.react(place, spec.data, spec.layout, spec.config);
-    });
+    // Not Plotly's own way: it follows every passing width, and keeps margins that it cut down for a tiny one.
+    const settle = async () => {
+      if (place.clientWidth < 200 || place.clientWidth === width) return;
+      width = place.clientWidth;
+      if (narrow() !== was) {
+        was = narrow();
+        apply();
+        await Plotly.react(place, spec.data, spec.layout, spec.config);
+      }
+      await Plotly.Plots.resize(place);
+    };
+    let pending = 0;
+    new ResizeObserver(() => {
+      clearTimeout(pending);
+      pending = setTimeout(settle, 100);
+    }).observe(place);
   }
 
   async function start() {

@@ -13,7 +13,7 @@ from drmviz.figures.units import iso
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
-    "responsive": True,
+    "responsive": False,  # the page follows its width itself
     "showSendToCloud": False,  # "Share chart" would upload the figure to a third party
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
