@@ -1,26 +1,33 @@
-"""Fixtures that several files share."""
+"""Fixtures that several files share.
+
+pytest reads this file also when somebody else's suite is run in the folder above, so it imports nothing of ours by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.browsers import chromium, path_of_chromium
-from tests.commands import Bench
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
-pytest_plugins = ["pytester"]
+    from tests.commands import Bench
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
+    from tests.commands import Bench
+
     return Bench(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from tests.browsers import chromium, path_of_chromium
+
     if path_of_chromium() is None:
         pytest.skip("this machine has no chromium")
     with chromium() as started:

@@ -63,3 +63,21 @@ def test_the_promised_modules_are_other_doors_to_the_same_names(alias: str) -> N
     module = import_module(alias)
 
     assert module.Store is drmviz.Store
+
+
+def test_a_suite_of_somebody_else_can_be_run_in_our_folder_with_nothing_of_ours_for_tests(tmp_path: Path) -> None:
+    program = (
+        "import importlib.abc, sys\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('playwright', 'hypothesis', 'PIL', 'tests', 'drmviz'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import os, pytest; os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--pyargs', 'networkx.algorithms.bipartite.tests.test_basic']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
