@@ -1,6 +1,6 @@
 """Fixtures that several files share.
 
-pytest reads this file also when somebody else's suite is run in the folder above, so it imports nothing of ours by itself.
+pytest reads this file also when somebody else's suite is run in the folder above: by itself it imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -70,11 +70,11 @@ def test_a_suite_of_somebody_else_can_be_run_in_our_folder_with_nothing_of_ours_
         "import importlib.abc, sys\n"
         "class Missing(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in ('playwright', 'hypothesis', 'PIL', 'tests', 'drmviz'):\n"
+        "        if name.partition('.')[0] in ('playwright', 'hypothesis', 'PIL', 'drmviz'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "import os, pytest; os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n"
-        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--pyargs', 'networkx.algorithms.bipartite.tests.test_basic']))"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--pyargs', 'networkx.utils.tests.test_heaps']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
