@@ -77,6 +77,12 @@ def test_the_page_tells_what_ran_how_it_went_and_what_to_do() -> None:
         assert part in words
 
 
+def test_the_gpu_card_says_what_was_measured() -> None:
+    run = recorded({"a": [0.5, 0.5]}, more={"gpu_ratio": {"a": [0.25, 0.75]}})
+
+    assert "GPU 50 % at most 75 %" in told(page.render(run, None))
+
+
 class Elements(HTMLParser):
     """Counts elements and checks that they are closed in order."""
 

@@ -171,7 +171,7 @@ def _rankings(tasks: Sequence[Task]) -> tuple[Ranking, ...]:
         lambda task: float(task.memory_bytes or 0),
         size,
         title="Hungriest tests",
-        explained="rise of the worker's peak memory",
+        explained="rise of peak memory",
     )
     if hungriest is None:
         hungriest = _ranked(

@@ -18,7 +18,7 @@ from drmviz.figures.units import clock, iso
 _TOP_PX, _LEGEND_PX, _AXIS_PX, _HEADING_PX, _ITEM_PX, _BOTTOM_PX = 64, 30, 30, 44, 30, 20
 _LETTER_PX = 6.7
 _LONGEST_LABEL, _LONGEST_NARROW, _LONGEST_RANKED = 44, 12, 64
-_NARROW_PX, _WIDE_PX = 390, 1000  # where names must fit beside their values
+_NARROW_PX, _WIDE_PX = 330, 1000  # where names must fit beside their values: a phone less the card around it
 _SYMBOLS = {"failed": "x", "error": "diamond", "crashed": "star"}
 
 

@@ -126,7 +126,7 @@ def _cards(run: Run, sums: Study) -> list[Card]:
         _with_line(Card(label=who, value=str(len(use.workers)), detail=_beside_cores(sums)), alive),
         _level_card("CPU", use.cpu.mean_ratio, _cpu_detail(sums), series(run, "cpu_ratio")),
         _level_card("Memory", use.memory.mean_ratio, _memory_detail(sums), series(run, "memory_ratio")),
-        _level_card("GPU", use.gpu.mean_ratio, "no GPU was seen at work", series(run, "gpu_ratio")),
+        _level_card("GPU", use.gpu.mean_ratio, f"at most {percent(use.gpu.max_ratio)}", series(run, "gpu_ratio")),
         Card(label="Tests", value=str(len(sums.table.rows)), detail=_tests_detail(sums))
         if sums.table.rows
         else Card(label="Tests", value="–", detail="none recorded"),
