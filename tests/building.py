@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.metrics import METRICS, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
@@ -38,8 +39,10 @@ def recorded(
     tasks: Sequence[Task] = (),
     decisions: Sequence[ScalingDecision] = (),
     changes: Sequence[FleetChange] = (),
+    cloud: Sequence[CloudUsage] = (),
     width_s: float = 1.0,
-    capacity: WorkerCapacity = ONE_CORE,
+    capacity: WorkerCapacity | Mapping[str, WorkerCapacity] = ONE_CORE,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
     title: str = "pytest -n 2",
     notes: Sequence[str] = (),
     kind: str = "worker",
@@ -47,7 +50,8 @@ def recorded(
 ) -> Run:
     """Return a run whose cpu_ratio is as given: None is "not measured"; `absent` names columns not lived in.
 
-    Mean and max of a metric are the same numbers; metrics not named are unknown.
+    Mean and max of a metric are the same numbers; metrics not named are unknown. `capacity` and `labels` may differ by
+    worker; `facts` may hold `scaling_policy`.
     """
     ids = list(cpu)
     columns = len(next(iter(cpu.values()))) if cpu else 0
@@ -73,7 +77,14 @@ def recorded(
                     Incarnation(
                         number=row,
                         ordinal=1,
-                        entry=RosterEntry(id=worker, pid=1000 + row, host="host-1", capacity=capacity, kind=kind),  # type: ignore[arg-type]
+                        entry=RosterEntry(
+                            id=worker,
+                            pid=1000 + row,
+                            host="host-1",
+                            capacity=capacity if isinstance(capacity, WorkerCapacity) else capacity[worker],
+                            kind=kind,  # type: ignore[arg-type]
+                            labels=tuple(sorted((labels or {}).get(worker, {}).items())),
+                        ),
                         joined_at_s=START_S + first * width_s,
                         left_at_s=None if last == columns - 1 else START_S + (last + 1) * width_s,
                     ),
@@ -93,6 +104,7 @@ def recorded(
         tasks=tuple(tasks),
         decisions=tuple(decisions),
         changes=tuple(changes),
+        cloud=tuple(cloud),
         notes=tuple(notes),
     )
 

@@ -239,6 +239,7 @@ class Collector:
                 resized=lost.resized + tick.resized,
                 decisions=lost.decisions + tick.decisions,
                 tasks=lost.tasks + tick.tasks,
+                cloud=lost.cloud + tick.cloud,
             )
         try:
             self._recording.append(tick)

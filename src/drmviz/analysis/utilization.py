@@ -103,6 +103,9 @@ WEIGHTS: dict[Metric, str] = {
     "memory_ratio": "memory_bytes",
     "gpu_ratio": "gpu_count",
     "gpu_memory_ratio": "gpu_memory_bytes",
+    "cpu_reserved_ratio": "cpu_millicores",
+    "memory_reserved_ratio": "memory_bytes",
+    "gpu_reserved_ratio": "gpu_count",
 }
 
 

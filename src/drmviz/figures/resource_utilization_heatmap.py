@@ -161,7 +161,7 @@ def _events(run: Run) -> tuple[Event, ...]:
     gathered: dict[tuple[int, str], list[FleetChange]] = {}
     for change in run.changes:
         place = int((change.at_s - start_s) / span_s * _MOST_EVENTS)
-        if change.worker not in shown or change.why == "finished" or not 0 <= place < _MOST_EVENTS:
+        if change.worker not in shown or not change.is_of_the_fleet or not 0 <= place < _MOST_EVENTS:
             continue
         if change.change == "joined" and change.at_s < start_s + run.width_s:
             continue

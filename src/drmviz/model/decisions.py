@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 Action = Literal["scale_up", "scale_down", "maintain"]
+
+FINISHED, RECORDING_BEGAN, RECORDING_ENDED = "finished", "recording began", "recording ended"
+"""Reasons of joining and leaving that say nothing of the fleet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +39,45 @@ class FleetChange:
     worker: str
     change: Literal["joined", "left"]
     why: str | None = None
+
+    @property
+    def is_of_the_fleet(self) -> bool:
+        """Whether the fleet itself changed: not where a run was over, or only its recording began or ended."""
+        return self.why not in (FINISHED, RECORDING_BEGAN, RECORDING_ENDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPolicy:
+    """What a fleet is scaled by; None where a manager does not say. Ratios 0..1, seconds."""
+
+    target_utilization: float | None = None
+    scale_up_threshold: float | None = None
+    scale_down_threshold: float | None = None
+    evaluation_window_s: float | None = None
+    scale_up_cooldown_s: float | None = None
+    scale_down_cooldown_s: float | None = None
+    min_workers: int | None = None
+    max_workers: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything at all is stated."""
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+    def facts(self) -> dict[str, float | int]:
+        """Return what is stated, as the facts of a run hold it."""
+        stated = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in stated.items() if value is not None}
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Any]) -> ScalingPolicy:
+        """Take what makes sense of a mapping; everything else is not known."""
+        known = {
+            field.name: value
+            for field in fields(cls)
+            if isinstance(value := stated.get(field.name), int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and value >= 0
+        }
+        return cls(**known)  # type: ignore[arg-type]

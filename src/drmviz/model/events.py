@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.samples import Reading
 from drmviz.model.tasks import Task
@@ -42,6 +43,16 @@ def decisions_of(readings: Sequence[Reading]) -> tuple[ScalingDecision, ...]:
         for reading in readings
         for d in reading.decisions
         if _is_a(ScalingDecision, d, reading) and _is_moment(d.decided_at_s, "a decision", reading)
+    )
+
+
+def cloud_of(readings: Sequence[Reading]) -> tuple[CloudUsage, ...]:
+    """Return what all readings say of providers, where it was observed at some time."""
+    return tuple(
+        usage
+        for reading in readings
+        for usage in reading.cloud
+        if _is_a(CloudUsage, usage, reading) and _is_moment(usage.at_s, "a provider", reading)
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from drmviz.model.decisions import FleetChange
-from drmviz.model.events import changes_of, decisions_of, tasks_of
+from drmviz.model.events import changes_of, cloud_of, decisions_of, tasks_of
 from drmviz.model.metrics import METRICS, FloatArray, IntArray
 from drmviz.model.samples import Reading, Roster, Tick
 from drmviz.model.workers import Incarnation, RosterEntry
@@ -65,6 +65,7 @@ class RosterTracker:
             resized=tuple(resized),
             decisions=decisions_of(readings),
             tasks=tasks_of(readings),
+            cloud=cloud_of(readings),
         )
 
     def _apply(
@@ -119,7 +120,7 @@ class RosterTracker:
                 came.append(self._join(entry, at_s, None))
             elif living.entry != entry:
                 self._live[worker_id] = replace(living, entry=entry)
-                if living.capacity != entry.capacity:
+                if (living.capacity, living.entry.labels) != (entry.capacity, entry.labels):
                     resized.append(self._live[worker_id])
 
     def _join(self, entry: RosterEntry, at_s: float, why: str | None) -> Incarnation:

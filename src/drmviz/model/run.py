@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from drmviz.errors import InvalidValueError
-from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.cloud import CloudUsage
+from drmviz.model.decisions import FleetChange, ScalingDecision, ScalingPolicy
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, Metric, Statistic
 from drmviz.model.tasks import Task
 from drmviz.model.workers import Worker
@@ -31,7 +32,8 @@ class RunHeader:
     host: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known: `command` (list), `exit_code`, `pytest`, `xdist`, `workers_asked`, `python`, `drmviz`."""
+    """What else is known: `command` (list), `exit_code`, `pytest`, `xdist`, `workers_asked`, `python`, `drmviz`,
+    `scaling_policy` (object)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,10 @@ class Run:
     decisions: tuple[ScalingDecision, ...] = ()
     changes: tuple[FleetChange, ...] = ()
     tasks: tuple[Task, ...] = ()
+    cloud: tuple[CloudUsage, ...] = ()
+    """By time; the first of a provider may lie before the window: it is what held when the window began."""
+    means: Mapping[Metric, FloatArray] = field(default_factory=dict)
+    """float64, shape (workers,): the mean over every measured tick of the window; see `mean_of`."""
     notes: tuple[str, ...] = ()
     """What the reader of this history should know: damage, a clock that jumped, a recorder that was killed."""
 
@@ -86,6 +92,37 @@ class Run:
         """Tell whether the metric was read and has at least one number in it."""
         grid = self.grids.get((metric, statistic))
         return grid is not None and bool(np.isfinite(grid).any())
+
+    def mean_of(self, metric: Metric) -> FloatArray:
+        """Return float64 of shape (workers,): the mean over what was measured in the window, NaN where nothing was.
+
+        Raises:
+            InvalidValueError: the mean of the metric was not read together with this run.
+        """
+        known = self.means.get(metric)
+        if known is not None:
+            return known
+        grid = np.where(self.alive, self.values(metric), np.nan)
+        counts = np.isfinite(grid).sum(axis=1)
+        sums = np.nan_to_num(grid).sum(axis=1, dtype=np.float64)
+        means: FloatArray = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        return means
+
+    def highest_of(self, metric: Metric) -> FloatArray:
+        """Return float64 of shape (workers,): the highest value of each worker, NaN where nothing was measured.
+
+        Raises:
+            InvalidValueError: the maximum of the metric was not read together with this run.
+        """
+        grid = np.where(self.alive, self.values(metric, "max"), np.nan).astype(np.float64)
+        highest: FloatArray = np.fmax.reduce(grid, axis=1, initial=np.nan)
+        return highest
+
+    @property
+    def policy(self) -> ScalingPolicy:
+        """What the fleet was scaled by, as far as it was recorded."""
+        stated = self.header.facts.get("scaling_policy")
+        return ScalingPolicy.of(stated) if isinstance(stated, Mapping) else ScalingPolicy()
 
     @classmethod
     def empty(cls, header: RunHeader) -> Run:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drmviz.errors import InvalidValueError
+from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray
 from drmviz.model.resources import UNKNOWN_CAPACITY, WorkerCapacity
@@ -33,6 +34,8 @@ class Reading:
     decisions: tuple[ScalingDecision, ...] = ()
     changes: tuple[FleetChange, ...] = ()
     tasks: tuple[Task, ...] = ()
+    cloud: tuple[CloudUsage, ...] = ()
+    """Providers of which something changed since this source told of them last."""
     rejected: list[str] = field(default_factory=list)
     """What was refused, in words; empty when everything made sense."""
 
@@ -45,6 +48,7 @@ class Reading:
         decisions: Iterable[ScalingDecision] = (),
         changes: Iterable[FleetChange] = (),
         tasks: Iterable[Task] = (),
+        cloud: Iterable[CloudUsage] = (),
     ) -> Reading:
         """Return a reading in which nothing is measured yet; ids alone make workers of unknown capacity."""
         rejected: list[str] = []
@@ -57,6 +61,7 @@ class Reading:
             decisions=tuple(decisions),
             changes=tuple(changes),
             tasks=tuple(tasks),
+            cloud=tuple(cloud),
             rejected=rejected,
         )
 
@@ -124,9 +129,10 @@ class Tick:
     came: tuple[Incarnation, ...] = ()
     went: tuple[Incarnation, ...] = ()
     resized: tuple[Incarnation, ...] = ()
-    """Incarnations whose capacity is another than before."""
+    """Incarnations whose capacity or labels are others than before."""
     decisions: tuple[ScalingDecision, ...] = ()
     tasks: tuple[Task, ...] = ()
+    cloud: tuple[CloudUsage, ...] = ()
 
 
 def _entries(workers: Iterable[str | RosterEntry], rejected: list[str]) -> tuple[RosterEntry, ...]:

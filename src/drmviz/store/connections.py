@@ -14,7 +14,7 @@ import apsw
 
 from drmviz.errors import StoreError
 from drmviz.model.text import storable
-from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
 
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
@@ -52,8 +52,13 @@ def open_for_writing(path: Path) -> apsw.Connection:
                 connection.execute(TABLES)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         else:
-            _check_ours(connection, path)
+            version = _check_ours(connection, path)
             _begin_wal(connection, path)
+            if version < SCHEMA_VERSION:
+                with connection:
+                    for older in range(version, SCHEMA_VERSION):
+                        connection.execute(UPGRADES[older])
+                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=0")
     except apsw.Error as error:
@@ -144,16 +149,18 @@ def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Conne
     return connection
 
 
-def _check_ours(connection: apsw.Connection, path: Path) -> None:
+def _check_ours(connection: apsw.Connection, path: Path) -> int:
+    """Return the version of the file, or raise StoreError where this program cannot read it."""
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
         raise StoreError(path, f"{_NOT_OURS}: another program's SQLite file", remedy="Name another file.")
-    version = connection.execute("PRAGMA user_version").get
+    version: int = connection.execute("PRAGMA user_version").get
     if version > SCHEMA_VERSION:
         raise StoreError(
             path,
             f"it was written by a newer drmviz (format {version}, this one reads up to {SCHEMA_VERSION})",
             remedy="Upgrade with: pip install -U drmviz",
         )
+    return version
 
 
 def _unreadable(path: Path, error: apsw.Error) -> StoreError:

@@ -95,6 +95,19 @@ class Grid:
         with np.errstate(invalid="ignore", divide="ignore"):
             return (self._values / np.where(self._counts > 0, self._counts, np.nan)).astype(np.float32)
 
+    def row_means(self) -> FloatArray:
+        """Return float64 of shape (workers,): the mean over every sample that was added, NaN where there was none.
+
+        Raises:
+            ValueError: this grid keeps maxima.
+        """
+        if self._counts is None:
+            raise ValueError("a grid of maxima knows no mean")
+        counts = self._counts.sum(axis=1, dtype=np.int64)
+        means: FloatArray = np.full(self.rows, np.nan)
+        np.divide(self._values.sum(axis=1), counts, out=means, where=counts > 0)
+        return means
+
 
 def _merge(
     how: np.ufunc,

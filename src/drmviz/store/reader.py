@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from json import JSONDecodeError
 from pathlib import Path
 from types import TracebackType
@@ -11,21 +12,21 @@ import apsw
 import numpy as np
 
 from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
-from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.cloud import CloudUsage
+from drmviz.model.metrics import METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind
+from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import decode
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, alive_grid
 from drmviz.store.lock import is_being_written
-from drmviz.store.records import (
-    HEADER_COLUMNS,
-    header_of,
-)
+from drmviz.store.records import HEADER_COLUMNS, changes_of, header_of, rows_shown
 from drmviz.store.schema import NEVER, microseconds
 from drmviz.store.sealing import samples_of
-from drmviz.store.windows import Fetched, Piece, Window, fetch
+from drmviz.store.windows import Fetched, Piece, Span, Window, fetch, lives_in
+
+_KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
 
 
 class Store:
@@ -99,18 +100,66 @@ class Store:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        if columns < 1:
-            raise InvalidValueError("columns", columns, "must be at least 1")
-        window: Window | None = None
+        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds)
+        return self._read(lambda: [self._find(run_id)], asked)
+
+    def read_all(
+        self,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        columns: int = 600,
+        metrics: Sequence[Metric] = METRICS,
+        statistics: Sequence[Statistic] = ("mean",),
+        workers: Sequence[str] | None = None,
+        kinds: Sequence[Kind] | None = None,
+    ) -> Run:
+        """Return a window of all runs of this file as one, on recorded wall time; the same arguments as `read`.
+
+        The header is that of the newest run, from the beginning of the oldest. Between two runs nobody is alive.
+
+        Raises:
+            InvalidValueError: no such worker, or a window that ends before it starts.
+            StoreError: nothing was ever recorded here.
+            StoreDamagedError: SQLite cannot read the pages of this window.
+        """
+        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds)
+        return self._read(self._everything, asked)
+
+    def _read(self, which: Callable[[], list[tuple[int, RunHeader]]], asked: _Asked) -> Run:
+        if asked.columns < 1:
+            raise InvalidValueError("columns", asked.columns, "must be at least 1")
+        gathered: _Gathered | None = None
         with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
-            number, header = self._find(run_id)
-            window = Window.of(self._connection, number, header, start_s, end_s, at_most=columns)
-            if window is not None:
-                found = fetch(self._connection, number, window, metrics, kinds, workers)
-        if window is None:
-            return Run.empty(header)
-        notes = [*found.notes, *self._ending(header)]
-        return _assembled(header, window, found, metrics, statistics, notes)
+            runs = which()
+            newest = runs[-1][1]
+            gathered = self._gather(runs, asked)
+        return Run.empty(newest) if gathered is None else _assembled(gathered, asked)
+
+    def _everything(self) -> list[tuple[int, RunHeader]]:
+        rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
+        return [(row[0], header_of(row[1:])) for row in rows] or [self._find(None)]  # which says that there is none
+
+    def _gather(self, runs: Sequence[tuple[int, RunHeader]], asked: _Asked) -> _Gathered | None:
+        spans = [span for run, header in runs if (span := Span.of(self._connection, run, header)) is not None]
+        if not spans:
+            return None
+        window = Window.over(spans, asked.start_s, asked.end_s, at_most=asked.columns)
+        spans = [span for span in spans if window.touches(span)] or spans[-1:]
+        lives = lives_in(self._connection, spans, window)
+        shown = rows_shown([life for of_run in lives for life in of_run.values()], asked.kinds, asked.workers)
+        row_by_id = {worker.id: row for row, worker in enumerate(shown)}
+        found = []
+        for span, of_run in zip(spans, lives, strict=True):
+            row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
+            part = fetch(self._connection, span, window, asked.metrics, row_of, asked.workers)
+            if span.header.ended_at_s is None and not (span is spans[-1] and self.is_being_written):
+                part.notes.append(_KILLED)
+            if span is not spans[-1]:
+                part.cloud += _unseen_after(span, part.cloud)
+            found.append(part)
+        header = replace(runs[-1][1], started_at_s=min(header.started_at_s for _, header in runs))
+        return _Gathered(header, window, shown, found)
 
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
@@ -129,11 +178,6 @@ class Store:
             reason = "is the beginning of several ids" if rows else "is not in this store"
             raise InvalidValueError("run", run_id, f"{reason}; it holds {have}")
         return rows[0][0], header_of(rows[0][1:])
-
-    def _ending(self, header: RunHeader) -> list[str]:
-        if header.ended_at_s is None and not self.is_being_written:
-            return ["its recorder ended without closing the run: what was acknowledged is here, the end is missing"]
-        return []
 
 
 class _errors_named:  # noqa: N801  reads as a phrase where it is used
@@ -154,54 +198,84 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
 
 
-def _assembled(
-    header: RunHeader,
-    window: Window,
-    found: Fetched,
-    metrics: Sequence[Metric],
-    statistics: Sequence[Statistic],
-    notes: list[str],
-) -> Run:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    columns: int
+    start_s: float | None
+    end_s: float | None
+    metrics: tuple[Metric, ...]
+    statistics: tuple[Statistic, ...]
+    workers: Sequence[str] | None
+    kinds: Sequence[Kind] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What the file holds of a window, still packed."""
+
+    header: RunHeader
+    window: Window
+    workers: tuple[Worker, ...]
+    found: list[Fetched]
+
+
+def _unseen_after(span: Span, cloud: tuple[CloudUsage, ...]) -> tuple[CloudUsage, ...]:
+    """Return that nothing is known of any provider from the end of a run on."""
+    return tuple(
+        CloudUsage(at_s=span.end_us / 1e6, provider=provider, problem="nothing was recorded")
+        for provider in dict.fromkeys(usage.provider for usage in cloud)
+    )
+
+
+def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
+    window, shown, found = gathered.window, gathered.workers, gathered.found
     columns = window.columns
     grids: dict[tuple[Metric, Statistic], Grid] = {
-        (metric, statistic): Grid(statistic, len(found.workers), columns)
-        for metric in metrics
-        for statistic in statistics
+        (metric, statistic): Grid(statistic, len(shown), columns)
+        for metric in asked.metrics
+        for statistic in asked.statistics
     }
-    damaged = found.damaged
-    for piece in found.pieces:
-        try:
-            unpacked = _unpacked(piece, metrics)
-            rows = _rows_of(piece, found.row_of)
-            for metric, values in unpacked:
-                _place(piece, rows, values, columns, [grids[metric, s] for s in statistics])
-        except DamagedFrameError:
-            damaged += 1
+    damaged = sum(part.damaged for part in found)
+    for part in found:
+        for piece in part.pieces:
+            try:
+                unpacked = _unpacked(piece, asked.metrics)
+                rows = _rows_of(piece, part.row_of)
+                for metric, values in unpacked:
+                    _place(piece, rows, values, columns, [grids[metric, s] for s in asked.statistics])
+            except DamagedFrameError:
+                damaged += 1
+    notes = list(dict.fromkeys(note for part in found for note in part.notes))
     if damaged:
-        notes = [*notes, f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out"]
-    lives = [(found.row_of[life.number], life) for worker in found.workers for life in worker.incarnations]
+        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
     return Run(
-        header=header,
+        header=gathered.header,
         start_s=window.start_us / 1e6,
         end_s=window.end_us / 1e6,
         starts_at_s=columns.starts_at_s,
         width_s=columns.width_us / 1e6,
-        workers=found.workers,
+        workers=shown,
         grids={key: grid.finished() for key, grid in grids.items()},
-        alive=alive_grid(
-            np.array([row for row, _ in lives], dtype=np.intp),
-            np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
-            np.array(
-                [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives], dtype=np.int64
-            ),
-            height=len(found.workers),
-            columns=columns,
-        ),
-        measured_ticks=len(found.at_us),
-        decisions=found.decisions,
-        changes=found.changes,
-        tasks=found.tasks,
+        alive=_alive(shown, columns),
+        measured_ticks=sum(len(part.at_us) for part in found),
+        decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
+        changes=changes_of(shown, window.start_us, window.end_us),
+        tasks=tuple(task for part in found for task in part.tasks),
+        cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
+        means={m: grids[m, "mean"].row_means() for m in asked.metrics if (m, "mean") in grids},
         notes=tuple(notes),
+    )
+
+
+def _alive(shown: tuple[Worker, ...], columns: Columns) -> BoolArray:
+    lives = [(row, life) for row, worker in enumerate(shown) for life in worker.incarnations]
+    left_us = [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives]
+    return alive_grid(
+        np.array([row for row, _ in lives], dtype=np.intp),
+        np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
+        np.array(left_us, dtype=np.int64),
+        height=len(shown),
+        columns=columns,
     )
 
 

@@ -12,6 +12,7 @@ import apsw
 import numpy as np
 
 from drmviz.errors import StoreError
+from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRICS
 from drmviz.model.resources import WorkerCapacity
@@ -21,6 +22,7 @@ from drmviz.model.tasks import Task
 from drmviz.model.text import storable
 from drmviz.model.workers import Incarnation
 from drmviz.store.frames import framed
+from drmviz.store.records import stated_by
 from drmviz.store.schema import BLOCK_US, NEVER, microseconds, tick_id
 
 CHECKPOINT_TICKS = 60
@@ -129,6 +131,7 @@ class Recording:
                 )
                 self._write_tasks(tick.tasks)
                 self._write_decisions(tick.decisions)
+                self._write_cloud(tick.cloud)
         except (apsw.Error, ValueError, OverflowError, TypeError) as error:  # the last three: not storable by SQLite
             raise self._writer.refusal("a tick could not be written", error) from error
         if self._block is not None and block != self._block:
@@ -158,6 +161,10 @@ class Recording:
                     (microseconds(incarnation.left_at_s or 0), incarnation.why_left, roster, run, incarnation.number),
                 )
         for incarnation in tick.resized:
+            self._connection.execute(
+                "UPDATE incarnation SET labels = ? WHERE run = ? AND number = ?",
+                (as_json(dict(incarnation.entry.labels)), run, incarnation.number),
+            )
             row = (run, incarnation.number, roster, *_capacity_row(incarnation.capacity))
             self._connection.execute("INSERT OR REPLACE INTO resize VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -202,6 +209,13 @@ class Recording:
                     None if d.worker_type is None else storable(d.worker_type),
                     d.utilization,
                 ),
+            )
+
+    def _write_cloud(self, cloud: tuple[CloudUsage, ...]) -> None:
+        for usage in cloud:
+            self._connection.execute(
+                "INSERT INTO cloud (run, at_us, provider, stated) VALUES (?, ?, ?, ?)",
+                (self._run, microseconds(usage.at_s), usage.provider, as_json(stated_by(usage))),
             )
 
     def note(self, at_s: float, sentence: str) -> None:

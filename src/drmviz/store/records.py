@@ -1,15 +1,18 @@
-"""Rows of the tables as the plain data they stand for: headers, incarnations, changes, tests and decisions."""
+"""Rows of the tables as the plain data they stand for: headers, incarnations, changes, tests, decisions, providers."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import fields
+from decimal import Decimal
 from typing import Any, get_args
 
 import apsw
 
 from drmviz.errors import InvalidValueError
+from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import RunHeader
@@ -175,3 +178,37 @@ def decisions_between(connection: apsw.Connection, run: int, start_us: int, end_
         )
         for row in rows
     )
+
+
+def stated_by(usage: CloudUsage) -> dict[str, Any]:
+    """Return what a provider is said to run and cost, as the file keeps it: only what is known."""
+    stated = {field.name: getattr(usage, field.name) for field in fields(usage)}
+    known = {name: value for name, value in stated.items() if value not in (None, "", ()) and name not in _CLOUD_KEY}
+    return known | {"per_hour": str(usage.per_hour)} if usage.per_hour is not None else known
+
+
+def cloud_between(connection: apsw.Connection, run: int, start_us: int, end_us: int) -> tuple[CloudUsage, ...]:
+    """Return what was observed of providers in the window, and what held when it began."""
+    if not rows_of(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'cloud'"):
+        return ()  # a file of an earlier version
+    rows = rows_of(
+        connection,
+        "SELECT at_us, provider, stated, id FROM cloud WHERE run = ?1 AND at_us >= ?2 AND at_us < ?3 UNION ALL"
+        " SELECT max(at_us), provider, stated, id FROM cloud WHERE run = ?1 AND at_us < ?2 GROUP BY provider"
+        " ORDER BY 1, 4",
+        (run, start_us, end_us),
+    )
+    return tuple(_cloud_usage(at_us / 1e6, provider, json.loads(stated)) for at_us, provider, stated, _ in rows)
+
+
+_CLOUD_KEY = frozenset({"at_s", "provider"})
+
+
+def _cloud_usage(at_s: float, provider: str, stated: dict[str, Any]) -> CloudUsage:
+    known = {field.name for field in fields(CloudUsage)} - _CLOUD_KEY
+    values = {name: value for name, value in stated.items() if name in known}
+    if "per_hour" in values:
+        values["per_hour"] = Decimal(values["per_hour"])
+    if "instance_types" in values:
+        values["instance_types"] = tuple((str(name), int(number)) for name, number in values["instance_types"])
+    return CloudUsage(at_s=at_s, provider=provider, **values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x44524D56  # "DRMV"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PAGE_BYTES = 8192
 BLOCK_US = 600_000_000
 """A block is ten minutes of the epoch, so that every bucket of every tier lies inside one block."""
@@ -25,7 +25,7 @@ def sequence_of(row_id: int) -> int:
     return row_id & ((1 << _RUN_SHIFT) - 1)
 
 
-TABLES = """
+_TABLES = """
 CREATE TABLE run (
   number INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
@@ -105,3 +105,20 @@ CREATE TABLE note (              -- what readers must be told: damage met while 
   run INTEGER NOT NULL, at_us INTEGER NOT NULL, sentence TEXT NOT NULL
 );
 """
+
+CLOUD_TABLE = """
+CREATE TABLE IF NOT EXISTS cloud (  -- a provider from a moment on, until its next row
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  stated TEXT NOT NULL           -- JSON object: workers, price, instance types, what is still to be had
+);
+CREATE INDEX IF NOT EXISTS cloud_by_time ON cloud (run, at_us);
+"""
+
+UPGRADES: dict[int, str] = {1: CLOUD_TABLE}
+"""What turns a file of that version into one of the next."""
+
+TABLES = _TABLES + CLOUD_TABLE
+"""Everything that a new file is made of."""

@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import apsw
 import numpy as np
 
 from drmviz.errors import InvalidValueError
-from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.cloud import CloudUsage
+from drmviz.model.decisions import RECORDING_BEGAN, RECORDING_ENDED, ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, IntArray, Metric
 from drmviz.model.run import RunHeader
 from drmviz.model.tasks import Task
-from drmviz.model.workers import Kind, Worker
+from drmviz.model.workers import Incarnation
 from drmviz.store.chunks import RAW_TIER, VALUE, checked, members_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.grids import Columns
-from drmviz.store.records import (
-    changes_of,
-    decisions_between,
-    incarnations,
-    rows_shown,
-    tasks_between,
-)
+from drmviz.store.records import cloud_between, decisions_between, incarnations, tasks_between
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import BLOCK_US, microseconds, sequence_of, tick_id
+from drmviz.store.schema import BLOCK_US, NEVER, microseconds, sequence_of, tick_id
 
 _JUMP_US = 1_000_000
 """A wall clock that moves by more than this against the monotonic one is worth a note."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One run and the stretch of time of which it holds ticks; microseconds, `end_us` not included."""
+
+    run: int
+    header: RunHeader
+    first_us: int
+    end_us: int
+    interval_us: int
+
+    @classmethod
+    def of(cls, connection: apsw.Connection, run: int, header: RunHeader) -> Span | None:
+        """Return the stretch of a run; None where nothing is recorded."""
+        blocks = rows_of(
+            connection,
+            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
+            (run,),
+        )
+        if not blocks:
+            return None
+        stamps = _newest(connection, run, blocks[0])
+        interval_us = microseconds(header.interval_s)
+        if not interval_us:  # ticks came when somebody asked: their usual distance has to do
+            interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
+        ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ?", (run,))
+        return cls(
+            run=run,
+            header=header,
+            first_us=max(microseconds(header.started_at_s), oldest * BLOCK_US),  # what is older was forgotten
+            end_us=(int(stamps[-1]) // interval_us + 1) * interval_us,
+            interval_us=interval_us,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,66 +69,59 @@ class Window:
     start_us: int
     end_us: int
     columns: Columns
+    decisions_from_us: int
+    """A decision may precede the first tick: with an open start none is left out."""
+    decisions_end_us: int
 
     @classmethod
-    def of(
-        cls,
-        connection: apsw.Connection,
-        run: int,
-        header: RunHeader,
-        start_s: float | None,
-        end_s: float | None,
-        *,
-        at_most: int,
-    ) -> Window | None:
-        """Return the asked window, its open ends filled in from what is recorded; None where nothing is."""
-        last = rows_of(
-            connection,
-            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
-            (run,),
-        )
-        if not last:
-            return None
-        first_us, stamps = _newest(connection, run, last[0])
-        interval_us = microseconds(header.interval_s)
-        if not interval_us:  # ticks came when somebody asked: their usual distance has to do
-            interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
-        start_us = first_us if start_s is None else microseconds(start_s)
-        end_us = (int(stamps[-1]) // interval_us + 1) * interval_us if end_s is None else microseconds(end_s)
+    def over(cls, spans: Sequence[Span], start_s: float | None, end_s: float | None, *, at_most: int) -> Window:
+        """Return the asked window, its open ends filled in from what is recorded."""
+        start_us = min(span.first_us for span in spans) if start_s is None else microseconds(start_s)
+        end_us = max(span.end_us for span in spans) if end_s is None else microseconds(end_s)
         if end_us <= start_us:
             raise InvalidValueError("end", end_s, f"the window would end before its start {start_us / 1e6:.3f}")
-        return cls(start_us, end_us, Columns.over(start_us, end_us, interval_us=interval_us, at_most=at_most))
+        interval_us = max(span.interval_us for span in spans)
+        return cls(
+            start_us,
+            end_us,
+            Columns.over(start_us, end_us, interval_us=interval_us, at_most=at_most),
+            0 if start_s is None else start_us,
+            NEVER if end_s is None else end_us,
+        )
+
+    def touches(self, span: Span) -> bool:
+        """Tell whether any tick of the run may lie in the window."""
+        return span.first_us < self.columns.end_us and span.end_us > self.columns.first_us
 
 
-def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> tuple[int, IntArray]:
-    """Return when the run began and the times of its newest ticks, in microseconds."""
+def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> IntArray:
+    """Return the times of the newest ticks of a run, in microseconds."""
     number, first_sequence, sealed, times = last
-    began: int = rows_of(connection, "SELECT started_us FROM run WHERE number = ?", (run,))[0][0]
     if not sealed:
         stamps = rows_of(
             connection,
             "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
             (tick_id(run, 0), tick_id(run + 1, 0)),
         )
-        return began, np.array(stamps, dtype=np.int64).ravel()
+        return np.array(stamps, dtype=np.int64).ravel()
     try:
-        return began, _times(times, first_sequence)[0]
+        newest: IntArray = _times(times, first_sequence)[0]
     except DamagedFrameError:
-        return began, np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+        return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+    return newest
 
 
 @dataclass(slots=True)
 class Fetched:
-    """Everything of a window that stands in the file, as it stands there."""
+    """What one run has in the window, as it stands in the file."""
 
-    workers: tuple[Worker, ...]
     row_of: dict[int, int]
-    """Row of a picture by the number of an incarnation."""
-    at_us: IntArray
-    pieces: list[Piece]
-    decisions: tuple[ScalingDecision, ...]
-    tasks: tuple[Task, ...]
-    changes: tuple[FleetChange, ...]
+    """Row of a picture by the number of an incarnation of this run."""
+    at_us: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    pieces: list[Piece] = field(default_factory=list)
+    decisions: tuple[ScalingDecision, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    cloud: tuple[CloudUsage, ...] = ()
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
@@ -116,28 +138,52 @@ class Piece:
     samples: list[tuple[int, bytes]] = field(default_factory=list)
 
 
+def lives_in(connection: apsw.Connection, spans: Sequence[Span], window: Window) -> list[dict[int, Incarnation]]:
+    """Return the incarnations of each run that lived in the window, by their numbers in their own run.
+
+    Where there are several runs, numbers and ordinals go on from one to the next, and who outlived the recording of a
+    run leaves at its end: what happened afterwards nobody saw.
+    """
+    lives = [
+        {
+            life.number: life
+            for life in incarnations(connection, span.run, window.columns.first_us, window.columns.end_us)
+        }
+        for span in spans
+    ]
+    if len(spans) == 1:
+        return lives
+    ordinals: dict[str, int] = {}
+    count = 0
+    for span, of_run in zip(spans, lives, strict=True):
+        for number, life in of_run.items():
+            ordinals[life.id] = ordinals.get(life.id, 0) + 1
+            told = replace(life, number=count, ordinal=ordinals[life.id])
+            if life.why_joined is None and life.joined_at_s * 1e6 < span.first_us + span.interval_us:
+                told = replace(told, why_joined=RECORDING_BEGAN)
+            if life.left_at_s is None and span is not spans[-1]:
+                told = replace(told, left_at_s=max(span.end_us / 1e6, life.joined_at_s), why_left=RECORDING_ENDED)
+            of_run[number] = told
+            count += 1
+    return lives
+
+
 def fetch(
     connection: apsw.Connection,
-    run: int,
+    span: Span,
     window: Window,
     metrics: Sequence[Metric],
-    kinds: Sequence[Kind] | None,
+    row_of: dict[int, int],
     workers: Sequence[str] | None,
 ) -> Fetched:
-    start_us, end_us = window.start_us, window.end_us
-    lives = incarnations(connection, run, window.columns.first_us, window.columns.end_us)
-    shown = rows_shown(lives, kinds, workers)
-    row_of = {life.number: row for row, worker in enumerate(shown) for life in worker.incarnations}
+    run = span.run
     found = Fetched(
-        workers=shown,
         row_of=row_of,
-        at_us=np.empty(0, dtype=np.int64),
-        pieces=[],
-        decisions=decisions_between(connection, run, start_us, end_us),
+        decisions=decisions_between(connection, run, window.decisions_from_us, window.decisions_end_us),
         tasks=tasks_between(
-            connection, run, start_us, end_us, {worker.id for worker in shown} if workers is not None else None
+            connection, run, window.start_us, window.end_us, set(workers) if workers is not None else None
         ),
-        changes=changes_of(shown, start_us, end_us),
+        cloud=cloud_between(connection, run, window.start_us, window.decisions_end_us),
     )
     times: list[IntArray] = []
     for number, first_sequence, sealed, blob in rows_of(

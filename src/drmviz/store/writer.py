@@ -18,6 +18,7 @@ from drmviz.model.text import storable
 from drmviz.store.connections import open_for_writing, rows_of
 from drmviz.store.lock import WriterLock
 from drmviz.store.recording import CLOSING_S, Recording, as_json
+from drmviz.store.retention import forget
 from drmviz.store.schema import microseconds
 from drmviz.store.sealing import seal
 
@@ -173,6 +174,23 @@ class Writer:
         else:
             self._sealing = sealing
         return bool(self._unsealed)
+
+    def forget_before(self, at_s: float, budget_s: float = SEALING_S) -> bool:
+        """Forget what ended before that moment, for at most `budget_s`; return whether any of it is left.
+
+        Whole blocks of ten minutes go, and runs of which nothing else is there; what is not sealed yet stays.
+
+        Raises:
+            StoreError: the disk refused; what is left may be forgotten later.
+        """
+        deadline = time.perf_counter() + budget_s
+        try:
+            for _ in forget(self._connection, microseconds(at_s)):
+                if time.perf_counter() >= deadline:
+                    return True
+        except apsw.Error as error:
+            raise self.refusal("old history cannot be forgotten", error) from error
+        return False
 
     def refusal(self, what: str, error: Exception) -> StoreError:
         """Return the error that says what the disk refused, after taking back what was half done."""
