@@ -19,7 +19,7 @@ from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import decode
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.frames import DamagedFrameError
-from drmviz.store.grids import Columns, Grid, alive_grid
+from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.lock import is_being_written
 from drmviz.store.records import HEADER_COLUMNS, changes_of, header_of, rows_shown
 from drmviz.store.schema import NEVER, microseconds
@@ -83,6 +83,7 @@ class Store:
         statistics: Sequence[Statistic] = ("mean",),
         workers: Sequence[str] | None = None,
         kinds: Sequence[Kind] | None = None,
+        means: Sequence[Metric] = (),
     ) -> Run:
         """Return a window of one run, reduced to at most `columns` columns.
 
@@ -95,12 +96,13 @@ class Store:
             statistics: how the ticks of a column become one number.
             workers: only these rows, in this order; all of them, in natural order, when None.
             kinds: which kinds of roster entries are rows; workers, or processes where there are none, when None.
+            means: metrics of which `Run.mean_of` is wanted without their columns; cheaper than reading them.
 
         Raises:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds)
+        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
         return self._read(lambda: [self._find(run_id)], asked)
 
     def read_all(
@@ -113,6 +115,7 @@ class Store:
         statistics: Sequence[Statistic] = ("mean",),
         workers: Sequence[str] | None = None,
         kinds: Sequence[Kind] | None = None,
+        means: Sequence[Metric] = (),
     ) -> Run:
         """Return a window of all runs of this file as one, on recorded wall time; the same arguments as `read`.
 
@@ -123,7 +126,7 @@ class Store:
             StoreError: nothing was ever recorded here.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds)
+        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
         return self._read(self._everything, asked)
 
     def _read(self, which: Callable[[], list[tuple[int, RunHeader]]], asked: _Asked) -> Run:
@@ -152,7 +155,7 @@ class Store:
         found = []
         for span, of_run in zip(spans, lives, strict=True):
             row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
-            part = fetch(self._connection, span, window, asked.metrics, row_of, asked.workers)
+            part = fetch(self._connection, span, window, (*asked.metrics, *asked.means), row_of, asked.workers)
             if span.header.ended_at_s is None and not (span is spans[-1] and self.is_being_written):
                 part.notes.append(_KILLED)
             if span is not spans[-1]:
@@ -207,6 +210,7 @@ class _Asked:
     statistics: tuple[Statistic, ...]
     workers: Sequence[str] | None
     kinds: Sequence[Kind] | None
+    means: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +239,16 @@ def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
         for metric in asked.metrics
         for statistic in asked.statistics
     }
+    totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
     damaged = sum(part.damaged for part in found)
     for part in found:
         for piece in part.pieces:
             try:
-                unpacked = _unpacked(piece, asked.metrics)
+                unpacked = _unpacked(piece, tuple(totals))
                 rows = _rows_of(piece, part.row_of)
                 for metric, values in unpacked:
-                    _place(piece, rows, values, columns, [grids[metric, s] for s in asked.statistics])
+                    into = [grids[metric, s] for s in asked.statistics if (metric, s) in grids]
+                    _place(piece, rows, values, columns, into, totals[metric])
             except DamagedFrameError:
                 damaged += 1
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
@@ -262,7 +268,7 @@ def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
         changes=changes_of(shown, window.start_us, window.end_us),
         tasks=tuple(task for part in found for task in part.tasks),
         cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
-        means={m: grids[m, "mean"].row_means() for m in asked.metrics if (m, "mean") in grids},
+        means={metric: total.means() for metric, total in totals.items()},
         notes=tuple(notes),
     )
 
@@ -293,12 +299,16 @@ def _rows_of(piece: Piece, row_of: dict[int, int]) -> IntArray:
     return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
 
 
-def _place(piece: Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid]) -> None:
+def _place(
+    piece: Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid], total: Totals
+) -> None:
     at_us = piece.at_us[: values.shape[1]]
     first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
     shown = rows >= 0
     if not shown.all():
         rows, values = rows[shown], values[shown]
     if len(rows) and after > first:
+        values = values[:, first:after]
+        total.add(rows, values)
         for grid in grids:
-            grid.add(rows, columns.of(at_us[first:after]), values[:, first:after])
+            grid.add(rows, columns.of(at_us[first:after]), values)
