@@ -11,10 +11,11 @@ import pytest
 from drmviz.errors import InvalidValueError
 from drmviz.figures import load
 from drmviz.figures.base import CellText, FigureOptions
-from drmviz.figures.heatmap import Heatmap, absences
+from drmviz.figures.heatmap import Heatmap, absences, row_means
 from drmviz.figures.resource_utilization_heatmap import arrange, describe, draw_plotly, needs
 from drmviz.figures.theme import ramp
 from drmviz.model.decisions import FleetChange
+from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
 from tests.building import START_S, ran, recorded
 
@@ -269,3 +270,61 @@ def test_json_holds_every_number_in_full_and_unknown_is_null() -> None:
 
     assert figure["data"][0]["z"] == [[12.3, None], [0.0, 150.0]]
     assert set(figure) == {"data", "layout"}
+
+
+def test_where_only_reservations_are_known_they_are_shown_and_called_so() -> None:
+    run = recorded({"a": [None, None]}, more={"cpu_reserved_ratio": {"a": [0.25, 0.75]}})
+
+    numbers = arrange(run, FigureOptions())
+    one = arrange(run, FigureOptions(metric="cpu_ratio"))
+
+    assert [panel.name for panel in numbers.panels] == ["CPU reserved"]
+    np.testing.assert_array_equal(numbers.panels[0].values, [[25.0, 75.0]])
+    assert numbers.notice == "Use was not measured: what was reserved is shown."
+    assert [panel.metric for panel in one.panels] == ["cpu_reserved_ratio"]
+    assert describe(numbers).startswith("Heatmap of CPU reserved (mean 50 %)")
+
+
+def test_reservations_do_not_stand_in_where_some_use_was_measured() -> None:
+    run = recorded({"a": [0.5, None]}, more={"memory_reserved_ratio": {"a": [0.25, 0.75]}})
+
+    numbers = arrange(run, FigureOptions())
+
+    assert [panel.metric for panel in numbers.panels] == ["cpu_ratio"]
+
+
+def test_workers_of_one_provider_stand_together_and_keep_their_numbers() -> None:
+    labels = {"a": {"provider": "gcp"}, "b": {"provider": "AWS"}, "c": {"provider": "gcp"}, "d": {}}
+    run = recorded({"a": [0.1], "b": [0.2], "c": [0.3], "d": [0.4]}, labels=labels)
+
+    numbers = arrange(run, CPU)
+    named = arrange(run, FigureOptions(metric="cpu_ratio", workers_named=True))
+
+    assert numbers.workers == ("b", "a", "c", "d")
+    np.testing.assert_allclose(numbers.panels[0].values, [[20], [10], [30], [40]])
+    assert [(g.provider, g.first, g.end) for g in numbers.groups] == [("AWS", 0, 1), ("gcp", 1, 3), ("not known", 3, 4)]
+    assert named.workers == ("a", "b", "c", "d")
+
+
+def test_workers_that_run_at_one_place_have_no_rail() -> None:
+    run = recorded({"a": [0.1], "b": [0.2]}, labels={"a": {"provider": "aws"}, "b": {"provider": "aws"}})
+
+    spec = draw_plotly(arrange(run, CPU), CPU)
+
+    assert arrange(run, CPU).groups == ()
+    assert not [shape for shape in spec["layout"]["shapes"] if shape.get("name") == "provider"]
+
+
+def test_a_worker_without_a_gpu_is_neither_zero_nor_missing() -> None:
+    capacity = {"with": WorkerCapacity(gpu_count=1), "without": WorkerCapacity(gpu_count=0), "may": WorkerCapacity()}
+    run = recorded(
+        {"with": [0.1], "without": [0.2], "may": [0.3]},
+        more={"gpu_ratio": {"with": [0.5]}},
+        capacity=capacity,
+    )
+
+    numbers = arrange(run, FigureOptions(metric="gpu_ratio"))
+    panel = numbers.panels[0]
+
+    np.testing.assert_array_equal(numbers.gaps(panel), [[False], [False], [True]])
+    assert [panel.mean_text(row, mean) for row, mean in enumerate(row_means(panel))] == ["50 %", "none", "–"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from drmviz.errors import OutputError, UsageError
@@ -68,15 +69,19 @@ def draw(
     written = []
     with Store.open(store) as history:
         for stem in stems:
-            run = history.read(
+            needed = load(stem).needs(options) or METRICS[:1]
+            read = partial(
+                history.read,
                 run_id,
                 start_s=start_s,
                 end_s=end_s,
                 columns=columns,
-                metrics=load(stem).needs(options) or METRICS[:1],
                 statistics=(options.statistic,),
                 workers=workers,
             )
+            run = read(metrics=needed)
+            if not any(run.is_measured(metric, options.statistic) for metric in needed):
+                run = read(metrics=METRICS)  # perhaps the figure falls back on something else that is known
             for kind in formats:
                 target = folder / f"{name.replace('{stem}', stem)}.{kind}"
                 _refuse_the_store_itself(target, store)

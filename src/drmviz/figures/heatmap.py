@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from drmviz.figures.base import CellText
+from drmviz.figures.names import drawn
+from drmviz.figures.providers import Look
+from drmviz.figures.units import percent
 from drmviz.model.metrics import BoolArray, FloatArray, Metric, Statistic
 
 MOST_ROWS = 500
+RAIL_PX = 26
+_RAIL_LETTER_PX = 6.2
 
 METRIC_NAMES: dict[Metric, str] = {
     "cpu_ratio": "CPU",
@@ -35,6 +40,14 @@ class Panel:
     """float32, shape (rows, columns), in percent; NaN where not measured or not alive."""
     highest: float
     """Where the colours end: 100 for percent."""
+    lacking: BoolArray | None = None
+    """bool, shape (rows,): nobody of the row has such a thing, so nothing is missing there; None where all may have."""
+
+    def mean_text(self, row: int, mean: float) -> str:
+        """Return what stands at the end of a row."""
+        if self.lacking is not None and self.lacking[row]:
+            return "none"
+        return percent(mean) if self.unit else "–" if mean != mean else f"{mean:.1f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +58,15 @@ class Event:
     kind: str
     """`added`, `removed` or `lost`."""
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rows of one provider, from `first` up to `end`."""
+
+    provider: str
+    first: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +84,10 @@ class Heatmap:
     panels: tuple[Panel, ...]
     statistic: Statistic
     events: tuple[Event, ...] = ()
+    groups: tuple[Group, ...] = ()
+    """Where workers run, in the order of the rows; empty where all run at one place or nobody knows."""
+    providers: tuple[str, ...] = ()
+    """All of the run's, which decides how each looks."""
     tests: CellText | None = None
     notice: str | None = None
     """Why there is nothing to see; None where there is."""
@@ -71,9 +97,18 @@ class Heatmap:
         return float(self.starts_at_s[-1]) + self.width_s
 
     def gaps(self, panel: Panel) -> BoolArray:
-        """Return where a worker lived and was not measured."""
+        """Return where a worker lived and was not measured, although there was something to measure."""
         gaps: BoolArray = self.alive & np.isnan(panel.values)
+        if panel.lacking is not None:
+            gaps[panel.lacking] = False
         return gaps
+
+
+def rail_text(group: Group, look: Look, long_px: float) -> str:
+    """Return what is written along the rail of a group: its name, its sign alone, or nothing, as there is room."""
+    room = int(long_px / _RAIL_LETTER_PX)
+    name = drawn(group.provider, limit=24)
+    return f"{look.sign} {name}" if room >= len(name) + 2 else look.sign if room >= 2 else ""
 
 
 def row_means(panel: Panel) -> list[float]:

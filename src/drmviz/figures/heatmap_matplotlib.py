@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from drmviz.figures.base import FigureOptions
 from drmviz.figures.canvas import Canvas, notice
 from drmviz.figures.gaps import hatch
-from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
+from drmviz.figures.heatmap import RAIL_PX, Heatmap, Panel, absences, rail_text, row_means
 from drmviz.figures.names import columns, drawn
 from drmviz.figures.png import Pixels
+from drmviz.figures.providers import look_of
 from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import Theme, ramp, rgb_of
 from drmviz.figures.units import percent
@@ -39,19 +40,22 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> Figure:
     canvas.title(heatmap.title, heatmap.subtitle)
     longest = min(_LONGEST_LABEL, max(8, width_px // 16))
     labels = {row: drawn(heatmap.workers[row], limit=longest) for row in range(0, rows, named_every(rows, panel_px))}
-    left_px = 22 + round(_LETTER_PX * max(columns(label) for label in labels.values()))
+    left_px = (
+        22 + (RAIL_PX if heatmap.groups else 0) + round(_LETTER_PX * max(columns(label) for label in labels.values()))
+    )
     y_px = top_px + above_px
     for number, panel in enumerate(heatmap.panels):
         box = (left_px, y_px, width_px - left_px - (58 if panel_px / rows >= LEGIBLE_ROW_PX else 20), panel_px)
         up_px = 14 + (_EVENTS_PX if heatmap.events and number == 0 else 0)
         canvas.text(left_px, y_px - up_px, panel.name, colour=theme.ink, size_px=13, weight="bold")
-        if heatmap.notice:
+        if heatmap.notice and number == 0:
             canvas.text(left_px + 12 + 10 * len(panel.name), y_px - up_px, heatmap.notice, colour=theme.ink_faint)
         if number == 0:
             _draw_scale(canvas, panel, right_px=box[0] + box[2], y_px=y_px - up_px)
             _draw_events(canvas, heatmap, box)
         _draw_cells(canvas, heatmap, panel, box)
         _draw_labels(canvas, panel, labels, box)
+        _draw_groups(canvas, heatmap, box)
         canvas.clock(float(heatmap.starts_at_s[0]), heatmap.end_s, box)
         y_px += panel_px + _AXIS_PX + _HEADING_PX
     return canvas.figure
@@ -106,8 +110,21 @@ def _draw_labels(canvas: Canvas, panel: Panel, labels: dict[int, str], box: tupl
         return
     canvas.text(left_px + width_px + 6, top_px - 9, "mean", colour=canvas.theme.ink_faint, size_px=10)
     for row, mean in enumerate(row_means(panel)):
-        text = percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
+        text = panel.mean_text(row, mean)
         canvas.text(left_px + width_px + 6, top_px + (row + 0.5) * row_px, text, colour=canvas.theme.ink_faint)
+
+
+def _draw_groups(canvas: Canvas, heatmap: Heatmap, box: tuple[float, float, float, float]) -> None:
+    """Draw a rail beside the rows of each provider, with its name along it where there is room."""
+    _, top_px, _, height_px = box
+    row_px = height_px / len(heatmap.workers)
+    for group in heatmap.groups:
+        look = look_of(group.provider, heatmap.providers, canvas.theme.name)
+        begin_px, long_px = top_px + group.first * row_px, (group.end - group.first) * row_px
+        rail = canvas.axes(30, begin_px + 1, 3, max(1.0, long_px - 2))
+        rail.imshow([[rgb_of(look.colour)]], aspect="auto")
+        if fitting := rail_text(group, look, long_px):
+            canvas.text(18, begin_px + long_px / 2, fitting, colour=look.colour, size_px=10, rotation=90, ha="center")
 
 
 def _draw_scale(canvas: Canvas, panel: Panel, *, right_px: float, y_px: float) -> None:

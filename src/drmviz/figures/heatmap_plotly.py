@@ -8,15 +8,17 @@ import numpy as np
 
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
-from drmviz.figures.heatmap import Heatmap, Panel, absences, row_means
+from drmviz.figures.heatmap import RAIL_PX, Heatmap, Panel, absences, rail_text, row_means
 from drmviz.figures.names import columns, drawn, escaped
 from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, narrow_title, notice_layout, time_axis
+from drmviz.figures.providers import look_of
 from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
 from drmviz.figures.units import clock, iso, percent
 
 _TOP_PX, _HEADING_PX, _AXIS_PX, _BOTTOM_PX = 64, 30, 22, 26
 _EVENTS_PX = 14
+_RAIL, _SCALE = "provider", "lowest"
 _LETTER_PX = 6.7
 _LONGEST_LABEL, _LONGEST_NARROW = 44, 14
 _MOST_DOTTED = 300
@@ -45,7 +47,8 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     layout |= {
         "height": top_px + plot_px + _BOTTOM_PX + _AXIS_PX,
         "margin": {
-            "l": 22 + round(_LETTER_PX * longest), "r": 56 if every_row_named else 20, "t": top_px,
+            "l": 22 + (RAIL_PX if heatmap.groups else 0) + round(_LETTER_PX * longest),
+            "r": 56 if every_row_named else 20, "t": top_px,
             "b": _BOTTOM_PX + _AXIS_PX, "pad": 0,
         },
         "coloraxis": _colours(heatmap, theme, headings_at=1 - (_HEADING_PX - 13) / plot_px),
@@ -63,6 +66,7 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
         layout[f"yaxis{axis}"] = _worker_axis(heatmap, theme, axis, labels, aliases) | {"domain": domain}
         traces.append(_trace(heatmap, panel, axis, gap_px=1 if panel_px / rows >= 6 else 0))
         _mark_panel(layout, heatmap, panel, axis, theme)
+        _mark_groups(layout, heatmap, axis, panel_px / rows, theme)
         if every_row_named:
             _mark_means(layout, panel, axis, theme)
         image = _gap_image(heatmap, panel, axis, panel_px, theme)
@@ -71,7 +75,10 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     _mark_absences(layout, heatmap, theme, dotted=panel_px / rows >= LEGIBLE_ROW_PX)
     _mark_events(layout, heatmap, theme)
     narrow_labels = [escaped(drawn(worker, limit=_LONGEST_NARROW)) for worker in labels]
-    narrow: dict[str, Any] = {"margin.l": 18 + round(_LETTER_PX * min(longest, _LONGEST_NARROW))}
+    narrow_px = (26 if heatmap.groups else 18) + round(_LETTER_PX * min(longest, _LONGEST_NARROW))
+    narrow: dict[str, Any] = {"margin.l": narrow_px} | _narrow_groups(layout, narrow_px)
+    lowest = next(place for place, text in enumerate(layout["annotations"]) if text.get("name") == _SCALE)
+    narrow |= {"coloraxis.colorbar.len": 136, f"annotations.{lowest}.xshift": -102}
     narrow |= narrow_title(heatmap.title, heatmap.subtitle)
     narrow |= {f"xaxis{'' if n == 0 else n + 1}.nticks": 3 for n in range(panels)}
     narrow |= {f"yaxis{'' if n == 0 else n + 1}.ticktext": narrow_labels for n in range(panels)}
@@ -140,21 +147,47 @@ def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: st
     at: dict[str, Any] = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "y": 1, "yanchor": "bottom"}
     up = 4 + (_EVENTS_PX if heatmap.events and not axis else 0)
     name = f"<b>{escaped(panel.name)}</b>"
-    if heatmap.notice:
+    if heatmap.notice and not axis:
         name += f'  <span style="color:{theme.ink_faint}">{escaped(heatmap.notice)}</span>'
     marks = [annotation(name, theme.ink, x=0, xanchor="left", yshift=up, size=13, **at)]
     if not axis:
         highest = percent(panel.highest) if panel.unit else f"{panel.highest:.0f}"
         marks.append(annotation(highest, theme.ink_faint, x=1, xanchor="right", yshift=up, **at))
-        marks.append(annotation("0 %" if panel.unit else "0", theme.ink_faint, x=1, xanchor="right", xshift=-166,
-                                yshift=up, **at))  # fmt: skip
+        marks.append(annotation("0 %" if panel.unit else "0", theme.ink_faint, name=_SCALE, x=1, xanchor="right",
+                                xshift=-166, yshift=up, **at))  # fmt: skip
     layout["annotations"] += marks
+
+
+def _mark_groups(layout: dict[str, Any], heatmap: Heatmap, axis: str, row_px: float, theme: Theme) -> None:
+    """Draw a rail left of the rows of each provider, with its name along it where there is room."""
+    left_px = layout["margin"]["l"]
+    for group in heatmap.groups:
+        look = look_of(group.provider, heatmap.providers, theme.name)
+        layout["shapes"].append({
+            "name": _RAIL, "type": "rect",
+            "xref": "paper", "xanchor": 0, "xsizemode": "pixel", "x0": 30 - left_px, "x1": 33 - left_px,
+            "yref": f"y{axis}", "y0": group.first - 0.42, "y1": group.end - 0.58, "fillcolor": look.colour,
+            "line": {"width": 0}, "layer": "above",
+        })  # fmt: skip
+        if fitting := rail_text(group, look, (group.end - group.first) * row_px):
+            text = annotation(escaped(fitting), look.colour, size=10, name=_RAIL, xref="paper", x=0, xanchor="center",
+                              xshift=19 - left_px, yref=f"y{axis}", y=(group.first + group.end - 1) / 2,
+                              yanchor="middle", textangle=-90)  # fmt: skip
+            layout["annotations"].append(text)
+
+
+def _narrow_groups(layout: dict[str, Any], left_px: int) -> dict[str, Any]:
+    """Return the rails at the left edge of a phone, without their names."""
+    rails = [place for place, shape in enumerate(layout["shapes"]) if shape.get("name") == _RAIL]
+    names = [place for place, text in enumerate(layout["annotations"]) if text.get("name") == _RAIL]
+    edges = {f"shapes.{place}.{edge}": px - left_px for place in rails for edge, px in (("x0", 4), ("x1", 7))}
+    return edges | {f"annotations.{place}.text": "" for place in names}
 
 
 def _mark_means(layout: dict[str, Any], panel: Panel, axis: str, theme: Theme) -> None:
     at: dict[str, Any] = {"xref": f"x{axis} domain", "x": 1, "xanchor": "left", "xshift": 6}
     for row, mean in enumerate(row_means(panel)):
-        text = percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
+        text = panel.mean_text(row, mean)
         layout["annotations"].append(annotation(text, theme.ink_faint, yref=f"y{axis}", y=row, yanchor="middle", **at))
     layout["annotations"].append(
         annotation("mean", theme.ink_faint, yref=f"y{axis} domain", y=1, yanchor="bottom", yshift=4, size=10, **at)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drmviz.figures import heatmap_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
-from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Heatmap, Panel
+from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Group, Heatmap, Panel
 from drmviz.figures.names import count, drawn
 from drmviz.figures.occupancy import tests_by_cell
+from drmviz.figures.providers import provider_of, providers_of
 from drmviz.figures.rows import panel_height_px
 from drmviz.figures.theme import THEMES
 from drmviz.figures.units import date_and_clock, duration, percent
@@ -21,7 +24,14 @@ from drmviz.model.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-USUAL: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio")
+RESERVED: dict[Metric, Metric] = {
+    "cpu_ratio": "cpu_reserved_ratio",
+    "memory_ratio": "memory_reserved_ratio",
+    "gpu_ratio": "gpu_reserved_ratio",
+}
+"""What is shown, under its own name, where use itself was nowhere measured."""
+USUAL: tuple[Metric, ...] = tuple(RESERVED)
+_OF_GPUS: frozenset[Metric] = frozenset({"gpu_ratio", "gpu_memory_ratio", "gpu_reserved_ratio"})
 _LOST = frozenset({"lost", "crashed", "reclaimed", "killed"})
 _NOUNS = {"worker": ("worker", "workers"), "process": ("process", "processes"), "host": ("host", "hosts")}
 _MOST_EVENTS = 60
@@ -34,11 +44,13 @@ def needs(options: FigureOptions) -> tuple[Metric, ...]:
 
 
 def arrange(run: Run, options: FigureOptions) -> Heatmap:
-    """Lay each metric out as workers x columns, in the order of the run.
+    """Lay each metric out as workers x columns, in the order of the run, those of one provider together.
 
-    Rows are merged where there are more of them than pixels, unless the workers were named.
+    Rows are merged where there are more of them than pixels, unless the workers were named. Where use was not measured
+    and reservations are known, these are shown and called by their name.
     """
-    metrics = [options.metric] if options.metric else [m for m in USUAL if run.is_measured(m, options.statistic)]
+    run = _by_provider(run, options)
+    metrics = _shown(run, options)
     notice = _notice(run, options, metrics)
     rows = len(run.workers)
     most = min(MOST_ROWS, max(1, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110)))
@@ -54,6 +66,8 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
         panels=panels,
         statistic=options.statistic,
         events=_events(run),
+        groups=_groups(run, per_row),
+        providers=providers_of(run),
         tests=tests_by_cell(run, per_row=per_row, rows=-(-rows // per_row)) if panels else None,
         notice=notice,
     )
@@ -73,10 +87,47 @@ def draw_matplotlib(numbers: Heatmap, options: FigureOptions) -> Figure:
 
 def describe(numbers: Heatmap) -> str:
     """Say in one sentence what the picture shows."""
-    if not numbers.panels or numbers.notice:
+    if not any(np.isfinite(panel.values).any() for panel in numbers.panels):
         return f"Heatmap without numbers: {numbers.notice}"
     of = " and ".join(f"{panel.name} (mean {_written_mean(panel)})" for panel in numbers.panels)
     return f"Heatmap of {of} of {numbers.subtitle}."
+
+
+def _by_provider(run: Run, options: FigureOptions) -> Run:
+    """Return the run with the workers of one provider together; as it is where the user named its rows."""
+    homes = [provider_of(worker.latest.entry.labels) or "" for worker in run.workers]
+    if options.workers_named or len(set(homes)) < 2:
+        return run
+    order = np.array(sorted(range(len(homes)), key=lambda row: (not homes[row], homes[row].casefold(), homes[row])))
+    if (np.diff(order) == 1).all():
+        return run
+    return replace(
+        run,
+        workers=tuple(run.workers[row] for row in order.tolist()),
+        grids={key: grid[order] for key, grid in run.grids.items() if key[1] == options.statistic},
+        means={metric: means[order] for metric, means in run.means.items()},
+        alive=run.alive[order],
+    )
+
+
+def _groups(run: Run, per_row: int) -> tuple[Group, ...]:
+    """Return the stretches of rows that run at one place, if there is more than one place."""
+    homes = [provider_of(worker.latest.entry.labels) for worker in run.workers[::per_row]]
+    if len(set(homes)) < 2:
+        return ()
+    starts = [row for row in range(len(homes)) if row == 0 or homes[row] != homes[row - 1]]
+    return tuple(
+        Group(provider=homes[first] or "not known", first=first, end=end)
+        for first, end in pairwise([*starts, len(homes)])
+    )
+
+
+def _shown(run: Run, options: FigureOptions) -> list[Metric]:
+    """Return the metrics that get a panel: those measured, or the reservations where no use was."""
+    asked = [options.metric] if options.metric else list(USUAL)
+    measured = [metric for metric in asked if run.is_measured(metric, options.statistic)]
+    instead = [RESERVED[m] for m in asked if m in RESERVED and run.is_measured(RESERVED[m], options.statistic)]
+    return measured or instead or ([options.metric] if options.metric else [])
 
 
 def _written_mean(panel: Panel) -> str:
@@ -94,7 +145,24 @@ def _panel(run: Run, metric: Metric, statistic: Statistic, per_row: int) -> Pane
     if per_row > 1:
         values = _merged(values, per_row, statistic)
     highest = max(1.0, float(np.nanmax(values, initial=0.0))) if counted else 100.0
-    return Panel(metric=metric, name=METRIC_NAMES[metric], unit="" if counted else "%", values=values, highest=highest)
+    lacking = _without_gpu(run, per_row) if metric in _OF_GPUS else None
+    return Panel(
+        metric=metric,
+        name=METRIC_NAMES[metric],
+        unit="" if counted else "%",
+        values=values,
+        highest=highest,
+        lacking=lacking,
+    )
+
+
+def _without_gpu(run: Run, per_row: int) -> BoolArray | None:
+    """Return the rows in which nobody has a GPU, if that is known of any."""
+    none = np.array([worker.capacity.gpu_count == 0 for worker in run.workers], dtype=np.bool_)
+    if not none.any():
+        return None
+    rows: BoolArray = np.logical_and.reduceat(none, np.arange(0, len(none), per_row))
+    return rows
 
 
 def _lived(alive: BoolArray, per_row: int) -> BoolArray:
@@ -146,6 +214,8 @@ def _notice(run: Run, options: FigureOptions, metrics: list[Metric]) -> str | No
         return " ".join((f"{why}.", *run.notes))
     if options.metric is None and not metrics:
         return " ".join(("None of CPU, memory and GPU was measured in this window.", *run.notes))
+    if metrics and metrics[0] in RESERVED.values() and metrics[0] != options.metric:
+        return "Use was not measured: what was reserved is shown."
     if options.metric is not None and not run.is_measured(options.metric, options.statistic):
         run.values(options.metric, options.statistic)  # says so where it was not even read
         return f"{METRIC_NAMES[options.metric]} was not measured in this window."
