@@ -250,9 +250,13 @@ class Recording:
 
     def discard(self) -> None:
         """Forget a run of which nothing was recorded."""
-        if not self._sequence:
+        if self._sequence:
+            return
+        try:
             with self._connection:
                 self._connection.execute("DELETE FROM run WHERE number = ?", (self._run,))
+        except apsw.Error as error:
+            raise self._writer.refusal("an empty run could not be forgotten", error) from error
 
     def finish(self, ended_at_s: float) -> None:
         """Say that the run is over and pack what fits into the time for closing; calling it again does nothing."""

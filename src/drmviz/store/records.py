@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, get_args
 
 import apsw
@@ -49,7 +50,7 @@ def incarnations(connection: apsw.Connection, run: int, start_us: int, end_us: i
         " WHERE run = ? ORDER BY roster",
         (run,),
     ):
-        sizes[number] = _capacity(capacity)
+        sizes[number] = _capacity(*capacity)
     lives = []
     for row in rows_of(
         connection,
@@ -70,8 +71,8 @@ def incarnations(connection: apsw.Connection, run: int, start_us: int, end_us: i
                     parent=parent,
                     host=host,
                     pid=pid,
-                    capacity=sizes.get(number) or _capacity(capacity),
-                    labels=() if labels == "{}" else tuple(sorted(json.loads(labels).items())),
+                    capacity=sizes.get(number) or _capacity(*capacity),
+                    labels=_labels(labels),
                 ),
                 joined_at_s=joined_us / 1e6,
                 why_joined=why_joined,
@@ -82,8 +83,21 @@ def incarnations(connection: apsw.Connection, run: int, start_us: int, end_us: i
     return lives
 
 
-def _capacity(row: list[Any]) -> WorkerCapacity:
-    return WorkerCapacity(cpu_millicores=row[0], memory_bytes=row[1], gpu_count=row[2], gpu_memory_bytes=row[3])
+@lru_cache(maxsize=256)  # thousands of workers are of a few kinds
+def _capacity(
+    cpu_millicores: int | None, memory_bytes: int | None, gpu_count: int | None, gpu_memory_bytes: int | None
+) -> WorkerCapacity:
+    return WorkerCapacity(
+        cpu_millicores=cpu_millicores,
+        memory_bytes=memory_bytes,
+        gpu_count=gpu_count,
+        gpu_memory_bytes=gpu_memory_bytes,
+    )
+
+
+@lru_cache(maxsize=256)
+def _labels(written: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(json.loads(written).items()))
 
 
 def rows_shown(

@@ -52,6 +52,8 @@ class Span:
         interval_us = microseconds(header.interval_s)
         if not interval_us:  # ticks came when somebody asked: their usual distance has to do
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
+            if len(stamps) == 1 and blocks[0][1]:  # they come so seldom that a block holds one: the mean distance
+                interval_us = max(interval_us, (int(stamps[0]) - microseconds(header.started_at_s)) // blocks[0][1])
         ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ?", (run,))
         return cls(
             run=run,
