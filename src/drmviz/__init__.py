@@ -8,10 +8,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CloudUsage": "drmviz.model.cloud",
     "DRMVizError": "drmviz.errors",
+    "DRMVisualization": "drmviz.visualization",
+    "DynamicResourceManager": "drmviz.manager",
     "FleetChange": "drmviz.model.decisions",
     "Reading": "drmviz.model.samples",
     "Run": "drmviz.model.run",
+    "ScalingPolicy": "drmviz.model.decisions",
     "ScalingDecision": "drmviz.model.decisions",
     "Store": "drmviz.store",
     "Task": "drmviz.model.tasks",

@@ -18,6 +18,39 @@ class InvalidValueError(DRMVizError, ValueError):
         self.value = value
 
 
+class UnknownWorkerError(InvalidValueError):
+    """A worker is named that is not registered."""
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__("worker_id", worker_id, "no such worker is registered; register_worker() adds it")
+        self.worker_id = worker_id
+
+
+class DuplicateWorkerError(InvalidValueError):
+    """A worker is registered that is there already."""
+
+    def __init__(self, worker_id: str) -> None:
+        reason = "is registered already; deregister it first, or change it with update_worker_resources()"
+        super().__init__("worker_id", worker_id, reason)
+        self.worker_id = worker_id
+
+
+class UnknownReservationError(InvalidValueError):
+    """A reservation is asked for that was never granted, or ended too long ago to be remembered."""
+
+    def __init__(self, reservation_id: str, *, remembered: int) -> None:
+        reason = f"was never granted, or ended before the last {remembered:,} that are remembered"
+        super().__init__("reservation_id", reservation_id, reason)
+        self.reservation_id = reservation_id
+
+
+class ManagerClosedError(DRMVizError):
+    """A manager is asked to change something after its cleanup()."""
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(f"{doing} after cleanup(): this manager is closed. Make a new DynamicResourceManager.")
+
+
 class UsageError(DRMVizError):
     """The command line or a setting was used wrongly."""
 

@@ -10,7 +10,15 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
 from drmviz.figures.heatmap import RAIL_PX, Heatmap, Panel, absences, rail_text, row_means
 from drmviz.figures.names import columns, drawn, escaped
-from drmviz.figures.plotly_parts import CONFIG, annotation, base_layout, narrow_title, notice_layout, time_axis
+from drmviz.figures.plotly_parts import (
+    CONFIG,
+    annotation,
+    base_layout,
+    category,
+    narrow_title,
+    notice_layout,
+    time_axis,
+)
 from drmviz.figures.providers import look_of
 from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
@@ -22,10 +30,6 @@ _RAIL, _SCALE = "provider", "lowest"
 _LETTER_PX = 6.7
 _LONGEST_LABEL, _LONGEST_NARROW = 44, 14
 _MOST_DOTTED = 300
-_PARTS_OF_OBJECTS = frozenset(
-    {"__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"}
-    | {"toString", "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"}
-)
 _EVENT_MARKS = {"added": "▲", "removed": "▼", "lost": "✕"}
 
 
@@ -55,7 +59,7 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
         "annotations": [], "shapes": [], "images": [],
     }  # fmt: skip
     traces = []
-    aliases = {_category(w): escaped(drawn(w)) for w in heatmap.workers if escaped(drawn(w)) != _category(w)}
+    aliases = {category(w): escaped(drawn(w)) for w in heatmap.workers if escaped(drawn(w)) != category(w)}
     for number, panel in enumerate(heatmap.panels):
         above_px = number * (panel_px + _HEADING_PX + _AXIS_PX) + _HEADING_PX + events_px
         axis = "" if number == 0 else str(number + 1)
@@ -85,11 +89,6 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
 
 
-def _category(worker: str) -> str:
-    """Return the id as Plotly can hold it: it loses the few categories that name a part of every JavaScript object."""
-    return f"{worker}\u200b" if worker in _PARTS_OF_OBJECTS else worker
-
-
 def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[str, Any]:
     value = f"%{{z:.1f}} {panel.unit}" if panel.unit else "%{z:.1f} tasks"
     starts = iso(heatmap.starts_at_s)
@@ -99,7 +98,7 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
         "type": "heatmap",
         "name": panel.name,
         "x": starts,
-        "y": [_category(worker) for worker in heatmap.workers],
+        "y": [category(worker) for worker in heatmap.workers],
         "z": panel.values,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
@@ -135,7 +134,7 @@ def _worker_axis(
 ) -> dict[str, Any]:
     return {
         "type": "category", "range": [len(heatmap.workers) - 0.5, -0.5], "anchor": f"x{axis}", "showgrid": False,
-        "zeroline": False, "tickmode": "array", "tickvals": [_category(worker) for worker in labels],
+        "zeroline": False, "tickmode": "array", "tickvals": [category(worker) for worker in labels],
         "ticktext": list(labels.values()),
         "labelalias": aliases or None, "ticks": "", "ticklabelstandoff": 8,
         "tickfont": {"size": 11, "color": theme.ink_soft, "family": MONO},
