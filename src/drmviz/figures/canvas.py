@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from textwrap import wrap
 from typing import Any
 
 from drmviz.errors import MissingExtraError
@@ -88,7 +89,8 @@ def notice(title: str, subtitle: str, text: str, *, width_px: int, theme: Theme)
     canvas = Canvas(width_px, 240, theme)
     canvas.title(title, subtitle)
     limit = max(20, int((width_px - 48) / 8))
-    canvas.text(width_px / 2, 140, drawn(text, limit=limit), colour=theme.ink_soft, size_px=14, ha="center")
+    for number, line in enumerate(wrap(drawn(text, limit=240), limit)):
+        canvas.text(width_px / 2, 130 + 20 * number, line, colour=theme.ink_soft, size_px=14, ha="center")
     return canvas.figure
 
 

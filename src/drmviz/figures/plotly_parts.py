@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,15 @@ CONFIG: dict[str, Any] = {
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+NARROW_PX = 760
+"""A place below that width gets what `narrow` says."""
 _NARROW_LETTERS = 50
+_NOTICE_LETTERS = 90, 42
+"""Of a line of a notice on a page, and on a phone."""
+_PARTS_OF_OBJECTS = frozenset(
+    {"__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"}
+    | {"toString", "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"}
+)
 
 
 def base_layout(title: str, subtitle: str, options: FigureOptions, theme: Theme) -> dict[str, Any]:
@@ -61,12 +70,13 @@ def notice_layout(layout: dict[str, Any], notice: str, theme: Theme) -> PlotlySp
     """Return a figure that says why there is nothing to see."""
     hidden = {"visible": False, "range": [0, 1]}
     middle: dict[str, Any] = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
-    text = annotation(escaped(drawn(notice, limit=240)), theme.ink_soft, size=14, **middle)
+    wide, narrow = ("<br>".join(map(escaped, wrap(drawn(notice, limit=240), letters))) for letters in _NOTICE_LETTERS)
+    text = annotation(wide, theme.ink_soft, size=14, **middle)
     layout |= {
         "height": layout.get("height", 240), "xaxis": hidden, "yaxis": hidden, "annotations": [text],
         "margin": {"l": 24, "r": 24, "t": 64, "b": 24},
     }  # fmt: skip
-    return {"data": [], "layout": layout, "config": CONFIG}
+    return {"data": [], "layout": layout, "config": CONFIG, "narrow": {"annotations.0.text": narrow}}
 
 
 def time_axis(start_s: float, end_s: float, theme: Theme, *, cell_s: float) -> dict[str, Any]:
@@ -88,3 +98,21 @@ def time_axis(start_s: float, end_s: float, theme: Theme, *, cell_s: float) -> d
 def annotation(text: str, colour: str, *, size: int = 11, **place: Any) -> dict[str, Any]:
     """Return a text without an arrow."""
     return {"text": text, "showarrow": False, "font": {"size": size, "color": colour}} | place
+
+
+def category(name: str) -> str:
+    """Return a name as an axis of categories can hold it: it loses those that name a part of any JavaScript object."""
+    return f"{name}\u200b" if name in _PARTS_OF_OBJECTS else name
+
+
+def fitted(spec: PlotlySpec, options: FigureOptions) -> PlotlySpec:
+    """Return the spec as it is, or as a phone gets it where the user asked for a width like a phone's."""
+    if options.width is None or options.width >= NARROW_PX:
+        return spec
+    for path, value in spec["narrow"].items():
+        *way, last = path.split(".")
+        part = spec["layout"]
+        for name in way:
+            part = part[int(name)] if isinstance(part, list) else part.setdefault(name, {})
+        part[last] = value
+    return spec

@@ -100,6 +100,12 @@ def rgb_of(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
+def mixed(colour: str, ground: str, share: float) -> str:
+    """Return the colour as it looks through the ground, opaque to that share."""
+    pairs = zip(rgb_of(colour), rgb_of(ground), strict=True)
+    return hexadecimal([round(over * share + under * (1 - share)) for over, under in pairs])
+
+
 def _srgb(lightness: FloatArray, chroma: FloatArray, hue_degrees: FloatArray) -> npt.NDArray[np.uint8]:
     """Turn OKLCH into sRGB, clipped to what a screen can show."""
     a = chroma * np.cos(np.radians(hue_degrees))
