@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import drawing, overhead, recording
+from benchmarks import drawing, overhead, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -17,6 +17,10 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "heatmap_html": drawing.heatmap_html,
     "heatmap_html_size": drawing.heatmap_html_size,
     "heatmap_png": drawing.heatmap_png,
+    "all_html": sets.all_html,
+    "all_png": sets.all_png,
+    "ten_times_html": sets.ten_times_html,
+    "ten_times_png": sets.ten_times_png,
     "recorder_overhead": overhead.recorder_overhead,
 }
 

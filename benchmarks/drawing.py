@@ -22,7 +22,7 @@ def heatmap_html(workers: int, count: int) -> Row:
     import plotly.graph_objects as go
 
     with tempfile.TemporaryDirectory() as folder:
-        store, grids = _recorded(Path(folder), workers, count)
+        store, grids = recorded_fleet(Path(folder), workers, count)
 
         def plotly_alone() -> None:
             go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(Path(folder, "plain.html"))
@@ -47,7 +47,7 @@ def heatmap_html_size(workers: int, count: int) -> Row:
     import plotly.graph_objects as go
 
     with tempfile.TemporaryDirectory() as folder:
-        store, grids = _recorded(Path(folder), workers, count)
+        store, grids = recorded_fleet(Path(folder), workers, count)
         (ours,) = draw(store, figures=[STEM], formats=["html"], output_dir=Path(folder))
         plain = Path(folder, "plain.html")
         go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(plain)
@@ -68,7 +68,7 @@ def heatmap_png(workers: int, count: int) -> Row:
     from matplotlib.figure import Figure
 
     with tempfile.TemporaryDirectory() as folder:
-        store, grids = _recorded(Path(folder), workers, count)
+        store, grids = recorded_fleet(Path(folder), workers, count)
 
         def matplotlib_alone() -> None:
             figure = Figure(figsize=(12, 9))
@@ -91,7 +91,8 @@ def heatmap_png(workers: int, count: int) -> Row:
     )
 
 
-def _recorded(folder: Path, workers: int, count: int) -> tuple[Path, list[FloatArray]]:
+def recorded_fleet(folder: Path, workers: int, count: int) -> tuple[Path, list[FloatArray]]:
+    """Record the seeded fleet and return the store, and its CPU, memory and GPU as matrices (workers, ticks)."""
     path = folder / "h.drmviz"
     record(path, workers, count)
     with Store.open(path) as store:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import numpy as np
 
+from drmviz.model.cloud import CloudUsage
+from drmviz.model.decisions import Action, ScalingDecision
 from drmviz.model.metrics import METRICS, FloatArray
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.roster import RosterTracker
@@ -55,16 +58,52 @@ def samples(workers: int, ticks: int, *, seed: int = 20260321) -> Iterator[Float
         ).astype(np.float32)
 
 
+ACTIONS: tuple[Action, ...] = ("scale_up", "maintain", "scale_down", "maintain")
+_PROVIDERS = ("aws", "gcp", "on-premises")
+
+
 def entries(workers: int) -> tuple[RosterEntry, ...]:
-    return tuple(RosterEntry(id=f"worker-{i:05d}", host=f"host-{i // 64}", capacity=CAPACITY) for i in range(workers))
+    return tuple(
+        RosterEntry(
+            id=f"worker-{i:05d}",
+            host=f"host-{i // 64}",
+            capacity=CAPACITY,
+            labels=(("provider", _PROVIDERS[i * len(_PROVIDERS) // workers]),),
+        )
+        for i in range(workers)
+    )
+
+
+def decision(number: int, at_s: float) -> ScalingDecision:
+    """Return one of up, maintain, down, maintain in turn."""
+    action: Action = ACTIONS[number % 4]
+    value, threshold = {"scale_up": (0.84, 0.8), "scale_down": (0.24, 0.3)}.get(action, (0.5, 0.8))
+    return ScalingDecision(
+        action=action, decided_at_s=at_s, count=0 if action == "maintain" else 3, reason=f"CPU {value:.0%} for 90 s",
+        metric="cpu_ratio", value=value, threshold=threshold, window_s=90.0, utilization=value,
+    )  # fmt: skip
+
+
+def cloud(workers: int, at_s: float) -> tuple[CloudUsage, ...]:
+    many = workers // len(_PROVIDERS)
+    return tuple(
+        CloudUsage(at_s=at_s, provider=name, workers=many, per_hour=Decimal("0.34") * max(1, many), currency="USD")
+        for name in _PROVIDERS
+    )
 
 
 def ticks(workers: int, count: int, *, started_at_s: float, seed: int = 20260321) -> Iterator[Tick]:
-    """Yield ticks one second apart, all of them with the same workers."""
+    """Yield ticks one second apart, all of them with the same workers; every 20th with a decision."""
     tracker = RosterTracker()
     everybody = entries(workers)
     assert len(METRICS) == 8
     for i, values in enumerate(samples(workers, count, seed=seed)):
         at_s = started_at_s + i
-        reading = Reading(taken_at_s=at_s, entries=everybody, values=values)
+        reading = Reading(
+            taken_at_s=at_s,
+            entries=everybody,
+            values=values,
+            decisions=(decision(i // 20, at_s),) if i % 20 == 10 else (),
+            cloud=cloud(workers, at_s) if i % 500 == 0 else (),
+        )
         yield tracker.observe([reading], at_s=at_s, wall_s=at_s)

@@ -20,6 +20,7 @@ from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.metrics import FloatArray
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
+from drmviz.model.workers import Worker
 from tests.browsers import chromium
 from tests.building import START_S, ran, recorded
 
@@ -113,11 +114,23 @@ def fleet(
         run,
         grids=grids,
         alive=alive,
+        workers=tuple(lived(worker, changes) for worker in run.workers) if changes else run.workers,
         tasks=tuple(tasks),
         changes=tuple(changes),
         decisions=decided(decisions, columns * 5.0, names, seed=seed),
         cloud=clouded(workers, columns * 5.0) if cloud else (),
     )
+
+
+def lived(worker: Worker, changes: list[FleetChange]) -> Worker:
+    """Return the worker with the one life that these changes give it."""
+    life = worker.latest
+    for change in changes:
+        if change.worker == worker.id and change.change == "joined":
+            life = dataclasses.replace(life, joined_at_s=change.at_s, why_joined=change.why)
+        elif change.worker == worker.id:
+            life = dataclasses.replace(life, left_at_s=change.at_s, why_left=change.why)
+    return dataclasses.replace(worker, incarnations=(life,))
 
 
 def decided(number: int, span_s: float, names: list[str], *, seed: int = 1) -> tuple[ScalingDecision, ...]:

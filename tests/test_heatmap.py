@@ -32,7 +32,7 @@ def test_ratios_become_percent_in_the_order_of_the_run() -> None:
 
     heatmap = arrange(run, CPU)
 
-    assert heatmap.workers == ("b", "a")
+    assert heatmap.panels[0].rows.workers == ("b", "a")
     np.testing.assert_array_equal(heatmap.panels[0].values, [[25.0, 50.0], [NAN, 100.0]])
 
 
@@ -42,8 +42,8 @@ def test_a_cell_is_measured_or_not_measured_or_not_alive_and_zero_is_measured() 
     heatmap = arrange(run, CPU)
 
     np.testing.assert_array_equal(heatmap.panels[0].values, [[0.0, NAN, NAN]])
-    np.testing.assert_array_equal(heatmap.gaps(heatmap.panels[0]), [[False, True, False]])
-    assert absences(heatmap.alive) == [(0, 2, 3)]
+    np.testing.assert_array_equal(heatmap.panels[0].gaps, [[False, True, False]])
+    assert absences(heatmap.panels[0].rows.alive) == [(0, 2, 3)]
 
 
 def test_a_number_recorded_while_a_worker_was_not_alive_is_not_drawn() -> None:
@@ -90,7 +90,7 @@ def test_a_metric_that_was_read_and_never_measured_is_one_hatched_panel_that_say
     heatmap = arrange(run, options)
 
     assert heatmap.notice == "GPU was not measured in this window."
-    assert heatmap.gaps(heatmap.panels[0]).all()
+    assert heatmap.panels[0].gaps.all()
     assert len(draw_plotly(heatmap, options)["layout"]["images"]) == 1
 
 
@@ -124,9 +124,9 @@ def test_tasks_running_are_counted_and_not_percent() -> None:
 def test_a_thousand_rows_are_merged_two_by_two_and_it_is_said() -> None:
     heatmap = arrange(many(1000), CPU)
 
-    assert len(heatmap.workers) == 500
-    assert heatmap.workers[0] == "w0–w1 (2)"
-    assert heatmap.workers[-1] == "w998–w999 (2)"
+    assert len(heatmap.panels[0].rows.workers) == 500
+    assert heatmap.panels[0].rows.workers[0] == "w0–w1 (2)"
+    assert heatmap.panels[0].rows.workers[-1] == "w998–w999 (2)"
     assert "1,000 workers, 2 per row" in heatmap.subtitle
     np.testing.assert_allclose(heatmap.panels[0].values[0], [50.05, 50.05], rtol=1e-6)
 
@@ -151,19 +151,19 @@ def test_a_merged_row_lives_while_any_of_its_workers_does() -> None:
 
     heatmap = arrange(run, CPU)
 
-    assert heatmap.alive[:3, 0].tolist() == [True, False, True]
+    assert heatmap.panels[0].rows.alive[:3, 0].tolist() == [True, False, True]
 
 
 def test_named_workers_are_never_merged() -> None:
     heatmap = arrange(many(1000), FigureOptions(metric="cpu_ratio", workers_named=True))
 
-    assert len(heatmap.workers) == 1000
+    assert len(heatmap.panels[0].rows.workers) == 1000
 
 
 def test_a_low_figure_merges_rows_to_what_its_pixels_show() -> None:
     heatmap = arrange(many(300), FigureOptions(metric="cpu_ratio", height=260))
 
-    assert len(heatmap.workers) == 150
+    assert len(heatmap.panels[0].rows.workers) == 150
     assert "300 workers, 2 per row" in heatmap.subtitle
 
 
@@ -179,7 +179,7 @@ def test_a_cell_names_the_test_that_covered_most_of_it_and_counts_the_others() -
     tasks = [ran("short", end=0.3), ran("long", start=0.3, end=1.5), ran("third", start=1.5, end=1.6), ran("x", "b")]
     run = recorded({"a": [0.5] * 3, "gw0": [0.5] * 3}, tasks=tasks)
 
-    tests = arrange(run, CPU).tests
+    tests = arrange(run, CPU).panels[0].rows.tests
 
     assert isinstance(tests, CellText)
     assert tests.rows() == [["<br>no test"] * 3, ["<br>long, +1 more", "<br>long, +1 more", "<br>no test"]]
@@ -188,7 +188,7 @@ def test_a_cell_names_the_test_that_covered_most_of_it_and_counts_the_others() -
 def test_a_test_that_ends_where_a_cell_begins_is_not_in_it() -> None:
     run = recorded({"gw0": [0.5] * 3}, tasks=[ran("t", start=1.0, end=2.0)])
 
-    tests = arrange(run, CPU).tests
+    tests = arrange(run, CPU).panels[0].rows.tests
 
     assert tests is not None
     assert tests.rows() == [["<br>no test", "<br>t", "<br>no test"]]
@@ -197,7 +197,7 @@ def test_a_test_that_ends_where_a_cell_begins_is_not_in_it() -> None:
 def test_tests_outside_of_the_window_name_no_cell() -> None:
     run = recorded({"gw0": [0.5] * 2}, tasks=[ran("before", start=-5, end=-1), ran("after", start=2, end=3)])
 
-    assert arrange(run, CPU).tests is None
+    assert arrange(run, CPU).panels[0].rows.tests is None
 
 
 def test_changes_of_the_fleet_are_marked_and_the_first_joins_are_not() -> None:
@@ -300,10 +300,14 @@ def test_workers_of_one_provider_stand_together_and_keep_their_numbers() -> None
     numbers = arrange(run, CPU)
     named = arrange(run, FigureOptions(metric="cpu_ratio", workers_named=True))
 
-    assert numbers.workers == ("b", "a", "c", "d")
+    assert numbers.panels[0].rows.workers == ("b", "a", "c", "d")
     np.testing.assert_allclose(numbers.panels[0].values, [[20], [10], [30], [40]])
-    assert [(g.provider, g.first, g.end) for g in numbers.groups] == [("AWS", 0, 1), ("gcp", 1, 3), ("not known", 3, 4)]
-    assert named.workers == ("a", "b", "c", "d")
+    assert [(g.provider, g.first, g.end) for g in numbers.panels[0].rows.groups] == [
+        ("AWS", 0, 1),
+        ("gcp", 1, 3),
+        ("not known", 3, 4),
+    ]
+    assert named.panels[0].rows.workers == ("a", "b", "c", "d")
 
 
 def test_workers_that_run_at_one_place_have_no_rail() -> None:
@@ -311,11 +315,11 @@ def test_workers_that_run_at_one_place_have_no_rail() -> None:
 
     spec = draw_plotly(arrange(run, CPU), CPU)
 
-    assert arrange(run, CPU).groups == ()
+    assert arrange(run, CPU).panels[0].rows.groups == ()
     assert not [shape for shape in spec["layout"]["shapes"] if shape.get("name") == "provider"]
 
 
-def test_a_worker_without_a_gpu_is_neither_zero_nor_missing() -> None:
+def test_a_worker_without_a_gpu_has_no_row_among_those_that_have_one() -> None:
     capacity = {"with": WorkerCapacity(gpu_count=1), "without": WorkerCapacity(gpu_count=0), "may": WorkerCapacity()}
     run = recorded(
         {"with": [0.1], "without": [0.2], "may": [0.3]},
@@ -326,5 +330,7 @@ def test_a_worker_without_a_gpu_is_neither_zero_nor_missing() -> None:
     numbers = arrange(run, FigureOptions(metric="gpu_ratio"))
     panel = numbers.panels[0]
 
-    np.testing.assert_array_equal(numbers.gaps(panel), [[False], [False], [True]])
-    assert [panel.mean_text(row, mean) for row, mean in enumerate(row_means(panel))] == ["50 %", "none", "–"]
+    assert panel.rows.workers == ("with", "may")
+    assert panel.note == "2 of 3 workers have one"
+    np.testing.assert_array_equal(panel.gaps, [[False], [True]])
+    assert row_means(panel)[0] == 50.0

@@ -16,8 +16,9 @@ from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
 from drmviz.model.tasks import Task
 from drmviz.report import page
-from drmviz.report.charts import _differences, _slices
-from drmviz.report.page import _sparkline
+from drmviz.report.behind import slices
+from drmviz.report.cards import sparkline
+from drmviz.report.charts import _differences
 from tests.building import START_S, header, ran, recorded
 from tests.test_summary import HOSTILE
 
@@ -166,19 +167,19 @@ def test_the_theme_can_be_fixed_and_nothing_is_loaded_from_elsewhere() -> None:
 
 
 def test_a_sparkline_leaves_gaps_and_reaches_both_ends() -> None:
-    line, area = _sparkline(np.array([0.5, np.nan, 1.0, 1.0]))
+    line, area = sparkline(np.array([0.5, np.nan, 1.0, 1.0]))
 
     assert line == "M0.0 17.5M133.3 3.0L200.0 3.0"
     assert area == "M0.0 34L0.0 17.5L0.0 34ZM133.3 34L133.3 3.0L200.0 3.0L200 34Z"
-    assert _sparkline(np.array([np.nan, np.nan])) == ("", "")
-    assert _sparkline(np.array([1.0])) == ("", "")
+    assert sparkline(np.array([np.nan, np.nan])) == ("", "")
+    assert sparkline(np.array([1.0])) == ("", "")
 
 
 def test_the_table_behind_the_heatmap_has_means_of_equal_parts() -> None:
-    columns, rows = _slices(recorded({"gw0": [0.0, 0.5, None, None]}))
+    numbers = slices(recorded({"gw0": [0.0, 0.5, None, None]}), "cpu_ratio")
 
-    assert columns == ("CPU, mean", "from 00:00", "from 00:01", "from 00:02", "from 00:03")
-    assert rows == (("gw0", "0 %", "50 %", "–", "–"),)
+    assert numbers.columns == ("CPU, mean", "from 00:00", "from 00:01", "from 00:02", "from 00:03")
+    assert numbers.rows == (("gw0", "0 %", "50 %", "–", "–"),)
 
 
 def test_only_what_differs_between_the_themes_is_stored_twice() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from drmviz import __version__
-from drmviz.cli import doctor, draw, follow, report, run, runs, tests
+from drmviz.cli import decisions, demo, doctor, draw, follow, report, run, runs, tests
 from drmviz.cli.saying import say
 from drmviz.errors import DRMVizError
 
@@ -23,9 +23,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
+app.command("demo")(demo.demo)
 app.command("draw")(draw.draw)
 app.command("report")(report.report)
 app.command("tests")(tests.tests)
+app.command("decisions")(decisions.decisions)
 app.command("runs")(runs.runs)
 app.command("doctor")(doctor.doctor)
 app.command("follow", hidden=True)(follow.follow)

@@ -34,6 +34,30 @@ FIGURES: dict[str, FigureInfo] = {
             module="drmviz.figures.resource_utilization_heatmap",
         ),
         FigureInfo(
+            stem="scaling_history",
+            type="scaling_history",
+            title="Scaling history",
+            module="drmviz.figures.scaling_history",
+        ),
+        FigureInfo(
+            stem="resource_allocation",
+            type="resource_allocation",
+            title="Resource allocation",
+            module="drmviz.figures.resource_allocation",
+        ),
+        FigureInfo(
+            stem="resource_efficiency",
+            type="resource_efficiency",
+            title="Resource efficiency",
+            module="drmviz.figures.resource_efficiency",
+        ),
+        FigureInfo(
+            stem="cloud_resources",
+            type="cloud_resources",
+            title="Cloud usage",
+            module="drmviz.figures.cloud_resources",
+        ),
+        FigureInfo(
             stem="test_timeline",
             type="tests",
             title="Tests",

@@ -29,6 +29,28 @@ METRIC_NAMES: dict[Metric, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rows of one provider, from `first` up to `end`."""
+
+    provider: str
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Who stands in the rows of a panel."""
+
+    workers: tuple[str, ...]
+    """One label for each row: the whole worker id, or "first–last (n)" where rows were merged."""
+    alive: BoolArray
+    """bool, shape (rows, columns)."""
+    groups: tuple[Group, ...] = ()
+    """Where workers run, in the order of the rows; empty where all run at one place or nobody knows."""
+    tests: CellText | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """One metric."""
 
@@ -36,18 +58,19 @@ class Panel:
     name: str
     unit: str
     """`%`, or empty for a number of tasks."""
+    rows: Rows
     values: FloatArray
     """float32, shape (rows, columns), in percent; NaN where not measured or not alive."""
     highest: float
     """Where the colours end: 100 for percent."""
-    lacking: BoolArray | None = None
-    """bool, shape (rows,): nobody of the row has such a thing, so nothing is missing there; None where all may have."""
+    note: str = ""
+    """What stands beside the name."""
 
-    def mean_text(self, row: int, mean: float) -> str:
-        """Return what stands at the end of a row."""
-        if self.lacking is not None and self.lacking[row]:
-            return "none"
-        return percent(mean) if self.unit else "–" if mean != mean else f"{mean:.1f}"
+    @property
+    def gaps(self) -> BoolArray:
+        """Where a worker lived and was not measured."""
+        gaps: BoolArray = self.rows.alive & np.isnan(self.values)
+        return gaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,34 +84,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Rows of one provider, from `first` up to `end`."""
-
-    provider: str
-    first: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap:
     """A cell is measured (a number), not measured (alive and NaN) or not alive; zero is a number like any other."""
 
     title: str
     subtitle: str
-    workers: tuple[str, ...]
-    """One label for each row: the whole worker id, or "first–last (n)" where rows were merged."""
     starts_at_s: FloatArray
     width_s: float
-    alive: BoolArray
-    """bool, shape (rows, columns)."""
     panels: tuple[Panel, ...]
     statistic: Statistic
     events: tuple[Event, ...] = ()
-    groups: tuple[Group, ...] = ()
-    """Where workers run, in the order of the rows; empty where all run at one place or nobody knows."""
     providers: tuple[str, ...] = ()
     """All of the run's, which decides how each looks."""
-    tests: CellText | None = None
     notice: str | None = None
     """Why there is nothing to see; None where there is."""
 
@@ -96,12 +103,10 @@ class Heatmap:
     def end_s(self) -> float:
         return float(self.starts_at_s[-1]) + self.width_s
 
-    def gaps(self, panel: Panel) -> BoolArray:
-        """Return where a worker lived and was not measured, although there was something to measure."""
-        gaps: BoolArray = self.alive & np.isnan(panel.values)
-        if panel.lacking is not None:
-            gaps[panel.lacking] = False
-        return gaps
+    @property
+    def is_grouped(self) -> bool:
+        """Whether any panel tells providers apart."""
+        return any(panel.rows.groups for panel in self.panels)
 
 
 def rail_text(group: Group, look: Look, long_px: float) -> str:
@@ -109,6 +114,11 @@ def rail_text(group: Group, look: Look, long_px: float) -> str:
     room = int(long_px / _RAIL_LETTER_PX)
     name = drawn(group.provider, limit=24)
     return f"{look.sign} {name}" if room >= len(name) + 2 else look.sign if room >= 2 else ""
+
+
+def mean_text(panel: Panel, mean: float) -> str:
+    """Return what stands at the end of a row."""
+    return percent(mean) if panel.unit else "–" if mean != mean else f"{mean:.1f}"
 
 
 def row_means(panel: Panel) -> list[float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.gaps import hatch, png_address
-from drmviz.figures.heatmap import RAIL_PX, Heatmap, Panel, absences, rail_text, row_means
+from drmviz.figures.heatmap import RAIL_PX, Heatmap, Panel, absences, mean_text, rail_text, row_means
 from drmviz.figures.names import columns, drawn, escaped
 from drmviz.figures.plotly_parts import (
     CONFIG,
@@ -20,7 +21,7 @@ from drmviz.figures.plotly_parts import (
     time_axis,
 )
 from drmviz.figures.providers import look_of
-from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_height_px
+from drmviz.figures.rows import LEGIBLE_ROW_PX, named_every, panel_heights_px
 from drmviz.figures.theme import MONO, Theme, colour_scale
 from drmviz.figures.units import clock, iso, percent
 
@@ -38,55 +39,74 @@ def draw(heatmap: Heatmap, options: FigureOptions, theme: Theme) -> PlotlySpec:
     layout = base_layout(heatmap.title, heatmap.subtitle, options, theme)
     if not heatmap.panels:
         return notice_layout(layout, heatmap.notice or "", theme)
-    rows, panels = len(heatmap.workers), len(heatmap.panels)
+    panels = len(heatmap.panels)
     top_px = _TOP_PX if heatmap.title else 12
     events_px = _EVENTS_PX if heatmap.events else 0
-    fixed_px = top_px + _BOTTOM_PX + panels * (_HEADING_PX + _AXIS_PX) + events_px
-    panel_px = panel_height_px(rows, height=options.height, panels=panels, around_px=fixed_px)
-    plot_px = panels * (panel_px + _HEADING_PX + _AXIS_PX) - _AXIS_PX + events_px
-    shown = range(0, rows, named_every(rows, panel_px))
-    every_row_named = panel_px / rows >= LEGIBLE_ROW_PX
-    labels = {heatmap.workers[row]: escaped(drawn(heatmap.workers[row], limit=_LONGEST_LABEL)) for row in shown}
-    longest = max(columns(drawn(worker, limit=_LONGEST_LABEL)) for worker in labels)
+    around_px = top_px + _BOTTOM_PX + panels * (_HEADING_PX + _AXIS_PX) + events_px
+    heights_px = panel_heights_px(
+        [len(panel.rows.workers) for panel in heatmap.panels], height=options.height, around_px=around_px
+    )
+    plot_px = sum(heights_px) + panels * (_HEADING_PX + _AXIS_PX) - _AXIS_PX + events_px
+    labels = [_labels(panel, height_px) for panel, height_px in zip(heatmap.panels, heights_px, strict=True)]
+    longest = max(columns(drawn(worker, limit=_LONGEST_LABEL)) for shown in labels for worker in shown)
+    has_means = any(
+        px / len(panel.rows.workers) >= LEGIBLE_ROW_PX for panel, px in zip(heatmap.panels, heights_px, strict=True)
+    )
     layout |= {
         "height": top_px + plot_px + _BOTTOM_PX + _AXIS_PX,
         "margin": {
-            "l": 22 + (RAIL_PX if heatmap.groups else 0) + round(_LETTER_PX * longest),
-            "r": 56 if every_row_named else 20, "t": top_px,
-            "b": _BOTTOM_PX + _AXIS_PX, "pad": 0,
+            "l": 22 + (RAIL_PX if heatmap.is_grouped else 0) + round(_LETTER_PX * longest),
+            "r": 56 if has_means else 20, "t": top_px, "b": _BOTTOM_PX + _AXIS_PX, "pad": 0,
         },
         "coloraxis": _colours(heatmap, theme, headings_at=1 - (_HEADING_PX - 13) / plot_px),
         "annotations": [], "shapes": [], "images": [],
     }  # fmt: skip
     traces = []
-    aliases = {category(w): escaped(drawn(w)) for w in heatmap.workers if escaped(drawn(w)) != category(w)}
-    for number, panel in enumerate(heatmap.panels):
-        above_px = number * (panel_px + _HEADING_PX + _AXIS_PX) + _HEADING_PX + events_px
-        axis = "" if number == 0 else str(number + 1)
-        domain = [1 - (above_px + panel_px) / plot_px, 1 - above_px / plot_px]
+    above_px = _HEADING_PX + events_px
+    for number, (panel, height_px) in enumerate(zip(heatmap.panels, heights_px, strict=True)):
+        axis, row_px = "" if number == 0 else str(number + 1), height_px / len(panel.rows.workers)
         layout[f"xaxis{axis}"] = time_axis(
             float(heatmap.starts_at_s[0]), heatmap.end_s, theme, cell_s=heatmap.width_s
         ) | {"anchor": f"y{axis}", "matches": "x" if axis else None}
-        layout[f"yaxis{axis}"] = _worker_axis(heatmap, theme, axis, labels, aliases) | {"domain": domain}
-        traces.append(_trace(heatmap, panel, axis, gap_px=1 if panel_px / rows >= 6 else 0))
+        domain = [1 - (above_px + height_px) / plot_px, 1 - above_px / plot_px]
+        layout[f"yaxis{axis}"] = _worker_axis(panel, theme, axis, labels[number]) | {"domain": domain}
+        traces.append(_trace(heatmap, panel, axis, gap_px=1 if row_px >= 6 else 0))
         _mark_panel(layout, heatmap, panel, axis, theme)
-        _mark_groups(layout, heatmap, axis, panel_px / rows, theme)
-        if every_row_named:
+        _mark_groups(layout, heatmap, panel, axis, row_px, theme)
+        if row_px >= LEGIBLE_ROW_PX:
             _mark_means(layout, panel, axis, theme)
-        image = _gap_image(heatmap, panel, axis, panel_px, theme)
+            _mark_absences(layout, heatmap, panel, axis, theme)
+        image = _gap_image(heatmap, panel, axis, height_px, theme)
         if image:
             layout["images"].append(image)
-    _mark_absences(layout, heatmap, theme, dotted=panel_px / rows >= LEGIBLE_ROW_PX)
+        above_px += height_px + _HEADING_PX + _AXIS_PX
     _mark_events(layout, heatmap, theme)
-    narrow_labels = [escaped(drawn(worker, limit=_LONGEST_NARROW)) for worker in labels]
-    narrow_px = (26 if heatmap.groups else 18) + round(_LETTER_PX * min(longest, _LONGEST_NARROW))
-    narrow: dict[str, Any] = {"margin.l": narrow_px} | _narrow_groups(layout, narrow_px)
+    return {
+        "data": traces,
+        "layout": layout,
+        "config": CONFIG,
+        "narrow": _narrow(heatmap, layout, labels, min(longest, _LONGEST_NARROW)),
+    }
+
+
+def _labels(panel: Panel, height_px: int) -> dict[str, str]:
+    """Return what is written beside the rows that carry a name."""
+    workers = panel.rows.workers
+    shown = range(0, len(workers), named_every(len(workers), height_px))
+    return {workers[row]: escaped(drawn(workers[row], limit=_LONGEST_LABEL)) for row in shown}
+
+
+def _narrow(heatmap: Heatmap, layout: dict[str, Any], labels: Sequence[dict[str, str]], longest: int) -> dict[str, Any]:
+    """Return what a phone gets: short names, a short scale, few times."""
+    left_px = (26 if heatmap.is_grouped else 18) + round(_LETTER_PX * longest)
     lowest = next(place for place, text in enumerate(layout["annotations"]) if text.get("name") == _SCALE)
-    narrow |= {"coloraxis.colorbar.len": 136, f"annotations.{lowest}.xshift": -102}
-    narrow |= narrow_title(heatmap.title, heatmap.subtitle)
-    narrow |= {f"xaxis{'' if n == 0 else n + 1}.nticks": 3 for n in range(panels)}
-    narrow |= {f"yaxis{'' if n == 0 else n + 1}.ticktext": narrow_labels for n in range(panels)}
-    return {"data": traces, "layout": layout, "config": CONFIG, "narrow": narrow}
+    narrow: dict[str, Any] = {"margin.l": left_px, "coloraxis.colorbar.len": 136, f"annotations.{lowest}.xshift": -102}
+    narrow |= _narrow_groups(layout, left_px) | narrow_title(heatmap.title, heatmap.subtitle)
+    for number, shown in enumerate(labels):
+        axis = "" if number == 0 else str(number + 1)
+        narrow[f"xaxis{axis}.nticks"] = 3
+        narrow[f"yaxis{axis}.ticktext"] = [escaped(drawn(worker, limit=_LONGEST_NARROW)) for worker in shown]
+    return narrow
 
 
 def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[str, Any]:
@@ -98,7 +118,7 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
         "type": "heatmap",
         "name": panel.name,
         "x": starts,
-        "y": [category(worker) for worker in heatmap.workers],
+        "y": [category(worker) for worker in panel.rows.workers],
         "z": panel.values,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
@@ -109,10 +129,10 @@ def _trace(heatmap: Heatmap, panel: Panel, axis: str, *, gap_px: int) -> dict[st
     }
     if len(starts) > 1 and len(heatmap.starts_at_s) > 1:
         trace |= {"xperiod": heatmap.width_s * 1000, "xperiod0": starts[0], "xperiodalignment": "middle"}
-    if heatmap.tests is None:
+    if panel.rows.tests is None:
         trace["hovertemplate"] = trace["hovertemplate"].replace("%{text}", "")
     else:
-        trace["text"] = heatmap.tests
+        trace["text"] = panel.rows.tests
     return trace
 
 
@@ -129,11 +149,11 @@ def _colours(heatmap: Heatmap, theme: Theme, *, headings_at: float) -> dict[str,
     }  # fmt: skip
 
 
-def _worker_axis(
-    heatmap: Heatmap, theme: Theme, axis: str, labels: dict[str, str], aliases: dict[str, str]
-) -> dict[str, Any]:
+def _worker_axis(panel: Panel, theme: Theme, axis: str, labels: dict[str, str]) -> dict[str, Any]:
+    workers = panel.rows.workers
+    aliases = {category(w): escaped(drawn(w)) for w in workers if escaped(drawn(w)) != category(w)}
     return {
-        "type": "category", "range": [len(heatmap.workers) - 0.5, -0.5], "anchor": f"x{axis}", "showgrid": False,
+        "type": "category", "range": [len(workers) - 0.5, -0.5], "anchor": f"x{axis}", "showgrid": False,
         "zeroline": False, "tickmode": "array", "tickvals": [category(worker) for worker in labels],
         "ticktext": list(labels.values()),
         "labelalias": aliases or None, "ticks": "", "ticklabelstandoff": 8,
@@ -146,8 +166,8 @@ def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: st
     at: dict[str, Any] = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "y": 1, "yanchor": "bottom"}
     up = 4 + (_EVENTS_PX if heatmap.events and not axis else 0)
     name = f"<b>{escaped(panel.name)}</b>"
-    if heatmap.notice and not axis:
-        name += f'  <span style="color:{theme.ink_faint}">{escaped(heatmap.notice)}</span>'
+    if panel.note:
+        name += f'  <span style="color:{theme.ink_faint}">{escaped(panel.note)}</span>'
     marks = [annotation(name, theme.ink, x=0, xanchor="left", yshift=up, size=13, **at)]
     if not axis:
         highest = percent(panel.highest) if panel.unit else f"{panel.highest:.0f}"
@@ -157,10 +177,12 @@ def _mark_panel(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: st
     layout["annotations"] += marks
 
 
-def _mark_groups(layout: dict[str, Any], heatmap: Heatmap, axis: str, row_px: float, theme: Theme) -> None:
+def _mark_groups(
+    layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: str, row_px: float, theme: Theme
+) -> None:
     """Draw a rail left of the rows of each provider, with its name along it where there is room."""
     left_px = layout["margin"]["l"]
-    for group in heatmap.groups:
+    for group in panel.rows.groups:
         look = look_of(group.provider, heatmap.providers, theme.name)
         layout["shapes"].append({
             "name": _RAIL, "type": "rect",
@@ -186,7 +208,7 @@ def _narrow_groups(layout: dict[str, Any], left_px: int) -> dict[str, Any]:
 def _mark_means(layout: dict[str, Any], panel: Panel, axis: str, theme: Theme) -> None:
     at: dict[str, Any] = {"xref": f"x{axis} domain", "x": 1, "xanchor": "left", "xshift": 6}
     for row, mean in enumerate(row_means(panel)):
-        text = panel.mean_text(row, mean)
+        text = mean_text(panel, mean)
         layout["annotations"].append(annotation(text, theme.ink_faint, yref=f"y{axis}", y=row, yanchor="middle", **at))
     layout["annotations"].append(
         annotation("mean", theme.ink_faint, yref=f"y{axis} domain", y=1, yanchor="bottom", yshift=4, size=10, **at)
@@ -194,7 +216,7 @@ def _mark_means(layout: dict[str, Any], panel: Panel, axis: str, theme: Theme) -
 
 
 def _gap_image(heatmap: Heatmap, panel: Panel, axis: str, panel_px: int, theme: Theme) -> dict[str, Any] | None:
-    gaps = heatmap.gaps(panel)
+    gaps = panel.gaps
     if not gaps.any():
         return None
     rows, cells = gaps.shape
@@ -208,19 +230,17 @@ def _gap_image(heatmap: Heatmap, panel: Panel, axis: str, panel_px: int, theme: 
     }  # fmt: skip
 
 
-def _mark_absences(layout: dict[str, Any], heatmap: Heatmap, theme: Theme, *, dotted: bool) -> None:
-    stretches = absences(heatmap.alive) if dotted else []
+def _mark_absences(layout: dict[str, Any], heatmap: Heatmap, panel: Panel, axis: str, theme: Theme) -> None:
+    stretches = absences(panel.rows.alive)
     if len(stretches) * len(heatmap.panels) > _MOST_DOTTED:
         return
     moments = iso(np.append(heatmap.starts_at_s, heatmap.end_s))
-    for number in range(len(heatmap.panels)):
-        axis = "" if number == 0 else str(number + 1)
-        for row, first, end in stretches:
-            layout["shapes"].append({
-                "type": "line", "xref": f"x{axis}", "yref": f"y{axis}", "x0": moments[first], "x1": moments[end],
-                "y0": row, "y1": row, "layer": "below",
-                "line": {"color": theme.line_strong, "width": 1, "dash": "1px,3px"},
-            })  # fmt: skip
+    for row, first, end in stretches:
+        layout["shapes"].append({
+            "type": "line", "xref": f"x{axis}", "yref": f"y{axis}", "x0": moments[first], "x1": moments[end],
+            "y0": row, "y1": row, "layer": "below",
+            "line": {"color": theme.line_strong, "width": 1, "dash": "1px,3px"},
+        })  # fmt: skip
 
 
 def _mark_events(layout: dict[str, Any], heatmap: Heatmap, theme: Theme) -> None:

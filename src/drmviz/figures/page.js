@@ -45,38 +45,59 @@
     names.reduce((part, name) => (part[name] ??= {}), layout)[last] = value;
   }
 
+  // [path, light, dark] for each part in which the dark theme differs; null is "not there".
+  function paint(spec, parts) {
+    const side = document.documentElement.dataset.theme === "dark" ? 2 : 1;
+    for (const part of parts) {
+      const path = part[0].slice();
+      const last = path.pop();
+      const target = path.reduce((inner, name) => inner?.[name], spec);
+      if (target) target[last] = structuredClone(part[side]);
+    }
+  }
+
   async function draw(figure) {
     const place = document.getElementById(figure.dataset.figure);
     const spec = await revived(JSON.parse(figure.textContent), {});
-    const normal = {};
+    const themes = figure.parentNode.querySelector(`script[data-themes="${figure.dataset.figure}"]`);
+    const parts = themes ? JSON.parse(themes.textContent) : [];
     const narrow = () => place.clientWidth > 0 && place.clientWidth < 760;
-    const apply = () => {
-      for (const [path, value] of Object.entries(narrow() ? spec.narrow ?? {} : normal)) put(spec.layout, path, value);
+    let normal = {};
+    const lay = () => {
+      for (const [path, value] of Object.entries(normal)) put(spec.layout, path, value);
+      paint(spec, parts);
+      normal = {};
+      for (const path of Object.keys(spec.narrow ?? {})) {
+        normal[path] = path.split(".").reduce((part, name) => part?.[name], spec.layout) ?? null;
+      }
+      if (narrow()) for (const [path, value] of Object.entries(spec.narrow ?? {})) put(spec.layout, path, value);
     };
-    for (const path of Object.keys(spec.narrow ?? {})) {
-      normal[path] = path.split(".").reduce((part, name) => part?.[name], spec.layout) ?? null;
-    }
     let was = narrow();
-    let width = place.clientWidth;
-    apply();
-    await Plotly.newPlot(place, spec.data, spec.layout, spec.config);
-    place.dataset.drawn = "yes";
+    let width = 0;
     // Not Plotly's own way: it follows every passing width, and keeps margins that it cut down for a tiny one.
     const settle = async () => {
-      if (place.clientWidth < 200 || place.clientWidth === width) return;
+      if (place.clientWidth === width || (width && place.clientWidth < 200)) return;
+      const isFirst = !width;
       width = place.clientWidth;
-      if (narrow() !== was) {
+      if (isFirst || narrow() !== was) {
         was = narrow();
-        apply();
-        await Plotly.react(place, spec.data, spec.layout, spec.config);
+        lay();
+        await (isFirst ? Plotly.newPlot : Plotly.react)(place, spec.data, spec.layout, spec.config);
+        place.dataset.drawn = "yes";
       }
-      await Plotly.Plots.resize(place);
+      if (!isFirst) await Plotly.Plots.resize(place);
     };
+    if (place.clientWidth) await settle();  // else it is drawn as soon as it is shown
     let pending = 0;
     new ResizeObserver(() => {
       clearTimeout(pending);
-      pending = setTimeout(settle, 100);
+      pending = setTimeout(settle, width ? 100 : 0);
     }).observe(place);
+    document.addEventListener("drmviz-theme", () => {
+      if (!width) return;
+      lay();
+      Plotly.react(place, spec.data, spec.layout, spec.config);
+    });
   }
 
   async function start() {

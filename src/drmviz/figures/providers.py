@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from drmviz.figures.base import ThemeName
@@ -39,10 +40,16 @@ def provider_of(labels: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def providers_of(run: Run) -> tuple[str, ...]:
-    """Return every provider of the run, named by workers or by what was observed of clouds, by name."""
-    named = {provider_of(worker.latest.entry.labels) for worker in run.workers}
-    named |= {usage.provider for usage in run.cloud}
-    return tuple(sorted((name for name in named if name is not None), key=lambda name: (name.casefold(), name)))
+    """Return every provider of the run, named by workers or by what was observed of clouds, by name.
+
+    Where there are more than get a look of their own, those with most workers come before the others.
+    """
+    size = Counter(provider_of(worker.latest.entry.labels) for worker in run.workers)
+    for usage in run.cloud:
+        size[usage.provider] = max(size[usage.provider], usage.workers or 0)
+    by_name = sorted((name for name in size if name is not None), key=lambda name: (name.casefold(), name))
+    largest = set(sorted(by_name, key=lambda name: -size[name])[:MOST])
+    return tuple(sorted(by_name, key=lambda name: name not in largest))
 
 
 def look_of(provider: str | None, providers: tuple[str, ...], theme: ThemeName) -> Look:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drmviz.analysis.scaling import LOST
 from drmviz.figures import heatmap_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
-from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Group, Heatmap, Panel
+from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Group, Heatmap, Panel, Rows
 from drmviz.figures.names import count, drawn
 from drmviz.figures.occupancy import tests_by_cell
 from drmviz.figures.providers import provider_of, providers_of
@@ -18,7 +20,7 @@ from drmviz.figures.rows import panel_height_px
 from drmviz.figures.theme import THEMES
 from drmviz.figures.units import date_and_clock, duration, percent
 from drmviz.model.decisions import FleetChange
-from drmviz.model.metrics import BoolArray, FloatArray, Metric, Statistic
+from drmviz.model.metrics import BoolArray, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.run import Run
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ RESERVED: dict[Metric, Metric] = {
 """What is shown, under its own name, where use itself was nowhere measured."""
 USUAL: tuple[Metric, ...] = tuple(RESERVED)
 _OF_GPUS: frozenset[Metric] = frozenset({"gpu_ratio", "gpu_memory_ratio", "gpu_reserved_ratio"})
-_LOST = frozenset({"lost", "crashed", "reclaimed", "killed"})
 _NOUNS = {"worker": ("worker", "workers"), "process": ("process", "processes"), "host": ("host", "hosts")}
 _MOST_EVENTS = 60
 _MOST_NAMED = 6
@@ -52,23 +53,16 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
     run = _by_provider(run, options)
     metrics = _shown(run, options)
     notice = _notice(run, options, metrics)
-    rows = len(run.workers)
-    most = min(MOST_ROWS, max(1, panel_height_px(rows, height=options.height, panels=len(metrics), around_px=110)))
-    per_row = 1 if options.workers_named else max(1, -(-rows // most))
-    panels = () if run.is_empty else tuple(_panel(run, metric, options.statistic, per_row) for metric in metrics)
+    per_row = _per_row(len(run.workers), options, panels=len(metrics))
     return Heatmap(
         title="Resource utilization" if options.title is None else options.title,
         subtitle=_subtitle(run, options.statistic, per_row),
-        workers=tuple(_label(run, first, per_row) for first in range(0, rows, per_row)),
         starts_at_s=run.starts_at_s,
         width_s=run.width_s,
-        alive=_lived(run.alive, per_row),
-        panels=panels,
+        panels=() if run.is_empty else _panels(run, metrics, options, notice or ""),
         statistic=options.statistic,
         events=_events(run),
-        groups=_groups(run, per_row),
         providers=providers_of(run),
-        tests=tests_by_cell(run, per_row=per_row, rows=-(-rows // per_row)) if panels else None,
         notice=notice,
     )
 
@@ -138,31 +132,68 @@ def _written_mean(panel: Panel) -> str:
     return percent(mean) if panel.unit else f"{mean:.1f}"
 
 
-def _panel(run: Run, metric: Metric, statistic: Statistic, per_row: int) -> Panel:
+def _per_row(workers: int, options: FigureOptions, *, panels: int) -> int:
+    """Return how many workers share a row: more than one where there are more of them than pixels."""
+    if options.workers_named:
+        return 1
+    most = min(MOST_ROWS, max(1, panel_height_px(workers, height=options.height, panels=panels, around_px=110)))
+    return max(1, -(-workers // most))
+
+
+def _panels(run: Run, metrics: Sequence[Metric], options: FigureOptions, note: str) -> tuple[Panel, ...]:
+    """Lay out each metric; where some workers have no GPU, those that have one are the rows of what GPUs do."""
+    everybody = np.arange(len(run.workers))
+    equipped = np.array(
+        [row for row, worker in enumerate(run.workers) if worker.capacity.gpu_count != 0], dtype=np.intp
+    )
+    panels: list[Panel] = []
+    known: dict[int, Rows] = {}
+    for metric in metrics:
+        members = equipped if metric in _OF_GPUS and len(equipped) and not options.workers_named else everybody
+        per_row = _per_row(len(members), options, panels=len(metrics))
+        if len(members) not in known:  # panels of the same rows share them, and so their texts
+            known[len(members)] = _rows(run if len(members) == len(everybody) else _of(run, members), per_row)
+        few = f"{len(members):,} of {count(len(everybody), 'worker')} have one" if len(members) < len(everybody) else ""
+        said = " · ".join(part for part in (few, "" if panels else note) if part)
+        values = run.values(metric, options.statistic)[members]
+        panels.append(_panel(metric, known[len(members)], values, run.alive[members], options.statistic, per_row, said))
+    return tuple(panels)
+
+
+def _of(run: Run, members: IntArray) -> Run:
+    """Return the run as if there were only these workers, without their numbers."""
+    workers = tuple(run.workers[row] for row in members.tolist())
+    return replace(run, workers=workers, alive=run.alive[members], grids={}, means={})
+
+
+def _rows(run: Run, per_row: int) -> Rows:
+    rows = range(0, len(run.workers), per_row)
+    return Rows(
+        workers=tuple(_label(run, first, per_row) for first in rows),
+        alive=_lived(run.alive, per_row),
+        groups=_groups(run, per_row),
+        tests=tests_by_cell(run, per_row=per_row, rows=len(rows)),
+    )
+
+
+def _panel(
+    metric: Metric, rows: Rows, ratios: FloatArray, alive: BoolArray, statistic: Statistic, per_row: int, note: str
+) -> Panel:
     counted = metric == "tasks_running"
-    values = run.values(metric, statistic) * np.float32(1 if counted else 100)
-    values[~run.alive] = np.nan
+    values = ratios * np.float32(1 if counted else 100)
+    values[~alive] = np.nan
     if per_row > 1:
         values = _merged(values, per_row, statistic)
     highest = max(1.0, float(np.nanmax(values, initial=0.0))) if counted else 100.0
-    lacking = _without_gpu(run, per_row) if metric in _OF_GPUS else None
     return Panel(
         metric=metric,
         name=METRIC_NAMES[metric],
         unit="" if counted else "%",
+        rows=rows,
         values=values,
         highest=highest,
-        lacking=lacking,
+        note=note,
     )
-
-
-def _without_gpu(run: Run, per_row: int) -> BoolArray | None:
-    """Return the rows in which nobody has a GPU, if that is known of any."""
-    none = np.array([worker.capacity.gpu_count == 0 for worker in run.workers], dtype=np.bool_)
-    if not none.any():
-        return None
-    rows: BoolArray = np.logical_and.reduceat(none, np.arange(0, len(none), per_row))
-    return rows
 
 
 def _lived(alive: BoolArray, per_row: int) -> BoolArray:
@@ -235,7 +266,7 @@ def _events(run: Run) -> tuple[Event, ...]:
             continue
         if change.change == "joined" and change.at_s < start_s + run.width_s:
             continue
-        kind = "added" if change.change == "joined" else "lost" if change.why in _LOST else "removed"
+        kind = "added" if change.change == "joined" else "lost" if change.why in LOST else "removed"
         gathered.setdefault((place, kind), []).append(change)
     return tuple(
         Event(at_s=min(change.at_s for change in changes), kind=kind, text=_event_text(kind, changes))

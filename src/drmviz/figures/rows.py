@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LEGIBLE_ROW_PX = 11
 _TALLEST_PX = 500
 _AIRY_ROW_PX = 18
@@ -32,3 +34,11 @@ def named_every(rows: int, height_px: float) -> int:
     if row_px >= LEGIBLE_ROW_PX:
         return 1
     return next((every for every in _EVERY if every * row_px >= _AIRY_ROW_PX), rows)
+
+
+def panel_heights_px(rows: Sequence[int], *, height: int | None, around_px: int) -> list[int]:
+    """Return the pixels of each of several panels; a height that the user asked for is shared out by their rows."""
+    if height is None:
+        return [panel_height_px(number, height=None, panels=1, around_px=0) for number in rows]
+    room, total = height - around_px, sum(rows)
+    return [max(20, room * number // max(1, total)) for number in rows]

@@ -1,12 +1,16 @@
-"""Tests and runs as tables for a terminal and as JSON for programs."""
+"""Tests, runs and scaling decisions as tables for a terminal and as JSON for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from drmviz.analysis.scaling import Episode, episodes, fleet_use
 from drmviz.analysis.tests import TestRow, TestTable, tests
 from drmviz.analysis.utilization import wall_s
+from drmviz.figures.scaling_words import after, badge, levels
+from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
 from drmviz.model.workers import Incarnation
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LONGEST_NAME = 160
+_NAMED = 3
 
 
 def tests_json(run: Run) -> dict[str, Any]:
@@ -65,6 +70,37 @@ def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> T
     return table
 
 
+def decisions_json(run: Run) -> dict[str, Any]:
+    """Return every decision and every fleet change, oldest first; unknown is null."""
+    decided = sorted(run.decisions, key=lambda decision: decision.decided_at_s)
+    return {
+        "decisions": [_decision(decision) for decision in decided],
+        "changes": [
+            {"at_s": change.at_s, "worker": change.worker, "change": change.change, "why": change.why}
+            for change in run.changes
+        ],
+    }
+
+
+def tables_of_decisions(run: Run, *, every: bool = False) -> list[Table]:
+    """Return the decisions, those to hold folded unless every one is wanted, and the fleet changes by their reason.
+
+    What followed a decision is looked up in the metrics that the run holds.
+    """
+    use = {metric: fleet_use(run, metric) for metric, statistic in run.grids if statistic == "mean"}
+    found = episodes(run, use)
+    if every:
+        found = tuple(
+            Episode(decisions=(one,), aftermath=episode.aftermath) for episode in found for one in episode.decisions
+        )
+    drawn = []
+    if found:
+        drawn.append(_decisions_table(found))
+    if run.changes:
+        drawn.append(_changes_table(run.changes))
+    return drawn
+
+
 def print_tables(tables: Sequence[Table], stream: TextIO) -> None:
     """Print tables as wide as the terminal, or as wide as they are where the output is piped."""
     from rich.console import Console
@@ -90,6 +126,73 @@ def _test(row: TestRow) -> dict[str, Any]:
         "peak_bytes": task.peak_bytes,
         "attempts": len(row.attempts),
     }
+
+
+def _decision(decision: ScalingDecision) -> dict[str, Any]:
+    return {
+        "at_s": decision.decided_at_s,
+        "action": decision.action,
+        "count": decision.count,
+        "reason": decision.reason,
+        "metric": decision.metric,
+        "value": _finite(decision.value),
+        "threshold": _finite(decision.threshold),
+        "window_s": _finite(decision.window_s),
+        "cooldown_remaining_s": _finite(decision.cooldown_remaining_s),
+        "worker_ids": list(decision.worker_ids),
+        "worker_type": decision.worker_type,
+        "utilization": _finite(decision.utilization),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return the number as JSON can hold it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _decisions_table(found: Sequence[Episode]) -> Table:
+    day = _day(episode.decisions[place].decided_at_s for episode in found for place in (0, -1))
+    title = f"Scaling decisions, {day or 'times in'} UTC"
+    table = _table(title, "time", ">", "reason → what followed", ">value", ">threshold", wide=2)
+    for episode in found:
+        decision, times, then = episode.newest, len(episode.decisions), " · ".join(after(episode.aftermath))
+        _add(
+            table,
+            _moments(episode.since_s, decision.decided_at_s, day),
+            badge(decision) + (f" {times:,}×" if times > 1 else ""),
+            cut(decision.reason, _LONGEST_NAME) + (f"\n→ {then}" if then else ""),
+            *levels(decision),
+        )
+    return table
+
+
+def _day(moments_s: Iterable[float]) -> str:
+    """Return the day in UTC on which all of this happened; empty where these were several."""
+    days = {(iso(at_s) or "")[:10] for at_s in moments_s}
+    return days.pop() if len(days) == 1 else ""
+
+
+def _moments(first_s: float, last_s: float, day: str) -> str:
+    """Return a moment or a stretch of time, with the date unless it is of that day."""
+    first, last = ((iso(at_s) or "")[:19].replace("T", " ").removeprefix(f"{day} ") for at_s in (first_s, last_s))
+    if first == last:
+        return first
+    return f"{first}–{last}" if day else f"{first} – {last}"
+
+
+def _changes_table(changes: Sequence[FleetChange]) -> Table:
+    """Return how many workers joined and left for each reason."""
+    day = _day(change.at_s for change in changes)
+    title = f"Fleet changes, {day or 'times in'} UTC"
+    table = _table(title, "change", "why", ">workers", "time", "among them", wide=4)
+    together: dict[tuple[str, str], list[FleetChange]] = {}
+    for change in changes:
+        together.setdefault((change.change, change.why or "not known"), []).append(change)
+    for (kind, why), alike in sorted(together.items(), key=lambda of: (of[0][0], -len(of[1]), of[0][1])):
+        moments = [change.at_s for change in alike]
+        names = ", ".join(cut(change.worker, 24) for change in alike[:_NAMED]) + ("…" if len(alike) > _NAMED else "")
+        _add(table, kind, cut(why, 40), f"{len(alike):,}", _moments(min(moments), max(moments), day), names)
+    return table
 
 
 def _run(run: Run, store: str | None) -> dict[str, Any]:
@@ -162,14 +265,14 @@ def _by_worker(found: TestTable) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, wide: int | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    for place, column in enumerate(columns):
         justify = "right" if column.startswith(">") else "left"
-        last = column in ("test", "title")
+        last = column in ("test", "title") or place == wide
         table.add_column(
             column.lstrip(">"),
             justify=justify,  # type: ignore[arg-type]

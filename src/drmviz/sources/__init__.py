@@ -5,4 +5,5 @@ from __future__ import annotations
 SOURCES: dict[str, str] = {
     "local": "drmviz.sources.local_machine:LocalMachineSource",
     "pytest": "drmviz.sources.pytest_xdist:PytestXdistSource",
+    "simulated": "drmviz.sources.simulated_fleet:SimulatedFleetSource",
 }

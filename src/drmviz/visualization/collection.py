@@ -1,0 +1,240 @@
+"""A collection that is under way: sources are read in the background and recorded, until somebody closes it."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from socket import gethostname
+from typing import Any
+from weakref import WeakSet
+
+from drmviz.collector import Collector
+from drmviz.errors import StoreBusyError, StoreError, UsageError
+from drmviz.model.status import OK, Status
+from drmviz.sources.base import Source
+from drmviz.store import Writer
+from drmviz.system import Clock
+from drmviz.visualization.given import Given, Settings, policy_of
+from drmviz.visualization.history import recorded_events
+
+_FIRST_TICK_S = 2.0
+"""How long the first tick waits for all sources together."""
+_PATIENCE_S = 1.0
+_LAST_TICK_S = 0.6
+_LETTING_GO_S = 0.2
+_CLOSING_S = 2.0
+_FORGETTING_EVERY_S = 60.0
+
+
+class Collection:
+    """Takes a tick when it is made, one each interval from then on, and one whenever it is told to."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        writer: Writer,
+        *,
+        clock: Clock,
+        interval_s: float,
+        keep_s: float,
+        title: str,
+        facts: Mapping[str, Any],
+        remark: str | None = None,
+    ) -> None:
+        """With an interval of 0 it takes a tick only when told to.
+
+        `keep_s` is how long what is recorded is kept; `remark` is what there is to say of the file for as long as this
+        goes on. It closes the writer.
+        """
+        self._writer = writer
+        self._clock = clock
+        self._interval_s = interval_s
+        self._keep_s = keep_s
+        self._remark = remark
+        self._lock = threading.Lock()
+        self._stop = SimpleQueue[None]()  # the one thing a destructor may call at any moment
+        self._is_closed = False
+        self._problems: dict[str, Status] = {}
+        self._forgot_at_s = float("-inf")
+        started_at_s = clock.wall_s()
+        names = ", ".join(source.name for source in sources)
+        try:
+            self._recording = writer.begin(
+                title=title,
+                started_at_s=started_at_s,
+                interval_s=interval_s,
+                source=names,
+                host=gethostname(),
+                facts=facts,
+            )
+        except StoreError:
+            writer.close()
+            raise
+        patience_s = min(interval_s * 0.8, _PATIENCE_S) if interval_s else None
+        self._collector = Collector(
+            sources,
+            self._recording,
+            clock=clock,
+            started_at_s=started_at_s,
+            interval_s=interval_s,
+            patience_s=patience_s,
+        )
+        self._keeper = threading.Thread(target=self._keep, name="drmviz-collection", daemon=True)
+        self._share = 1 / len(sources)
+        _UNDER_WAY.add(self)
+        try:
+            if interval_s:
+                self._tick_or_say_why(_FIRST_TICK_S * self._share)
+        except BaseException:
+            self._end()
+            raise
+        self._keeper.start()
+
+    @property
+    def path(self) -> Path:
+        return self._writer.path
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """How each source and the store are doing."""
+        statuses = self._collector.statuses | self._problems
+        if self._remark is not None:
+            store = statuses["store"]
+            reason = self._remark if store == OK else f"{self._remark}; {store.reason}"
+            statuses["store"] = Status(state="DEGRADED", reason=reason, since_s=store.since_s)
+        return statuses
+
+    def tick(self) -> None:
+        """Read every source now.
+
+        Raises:
+            UsageError: it is closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise UsageError("Nothing is collected any more after cleanup(). Make a new DRMVisualization.")
+            self._tick()
+
+    def ask_to_stop(self) -> None:
+        """Let it end soon, and wait for nothing: what a destructor calls."""
+        self._stop.put(None)
+
+    def close(self, patience_s: float = _CLOSING_S) -> None:
+        """Take what is still to be told, and end; calling it again does nothing."""
+        self.ask_to_stop()
+        self._keeper.join(patience_s)
+
+    def _keep(self) -> None:
+        while True:
+            try:
+                self._stop.get(timeout=self._collector.seconds_to_next_tick() if self._interval_s else None)
+            except Empty:
+                with self._lock:
+                    self._tick_or_say_why()
+            else:
+                break
+        with self._lock:
+            self._end()
+
+    def _tick(self, patience_s: float | None = None) -> None:
+        self._collector.tick(patience_s)
+        now_s = self._collector.now_s()
+        if now_s - self._forgot_at_s < _FORGETTING_EVERY_S:
+            return
+        try:
+            is_done = not self._writer.forget_before(now_s - self._keep_s)
+            self._problems.pop("retention", None)
+        except StoreError as error:
+            self._problems["retention"] = Status(state="DEGRADED", reason=str(error), since_s=now_s)
+            is_done = True  # and tried again in a minute
+        if is_done:
+            self._forgot_at_s = now_s
+
+    def _tick_or_say_why(self, patience_s: float | None = None) -> None:
+        try:
+            self._tick(patience_s)
+        except Exception as error:  # noqa: BLE001  the collector loop is a boundary: one bad tick must not end it
+            reason = f"a tick was lost ({type(error).__name__}: {error})"
+            self._problems["collection"] = Status(state="DEGRADED", reason=reason, since_s=self._clock.wall_s())
+        else:
+            self._problems.pop("collection", None)
+
+    def _end(self) -> None:
+        self._is_closed = True
+        _UNDER_WAY.discard(self)
+        if self._interval_s:
+            self._collector.last_tick(_LAST_TICK_S * self._share)
+        for name in self._collector.close(_LETTING_GO_S * self._share):
+            reason = "it is still stuck in its call; its thread ends when that returns"
+            self._problems[name] = Status(state="FAILED", reason=reason, since_s=self._clock.wall_s())
+        said: list[str | None] = []
+        try:
+            if self._recording.ticks:
+                self._recording.finish(self._collector.now_s())
+            else:
+                self._recording.discard()
+        except StoreError as error:
+            said.append(str(error))
+        said.append(self._writer.close())
+        if reason := "; ".join(filter(None, said)):
+            self._problems["store"] = Status(state="DEGRADED", reason=reason, since_s=self._clock.wall_s())
+
+
+def begin(given: Given, path: Path, *, settings: Settings, clock: Clock) -> Collection:
+    """Begin a run in that file, or in one numbered beside it, and return its collection after the first tick.
+
+    Raises:
+        StoreError: nothing can be written here.
+    """
+    writer, remark = open_writer(path)
+    try:
+        recorded = recorded_events(writer.path)
+        sources = given.sources(update_interval=settings.update_interval, recorded=recorded)
+        policy = policy_of(sources)
+    except BaseException:
+        writer.close()
+        raise
+    return Collection(
+        sources,
+        writer,
+        clock=clock,
+        interval_s=settings.update_interval,
+        keep_s=settings.keep_s,
+        title=given.title,
+        facts={"scaling_policy": policy.facts()} if policy.is_known else {},
+        remark=remark,
+    )
+
+
+def open_writer(path: Path) -> tuple[Writer, str | None]:
+    """Open the file, or the first one numbered beside it that nobody writes; say so in that case.
+
+    Raises:
+        StoreError: nothing can be written here.
+    """
+    busy: StoreBusyError | None = None
+    for number in count(1):
+        target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        try:
+            writer = Writer.open(target)
+        except StoreBusyError as error:
+            busy = busy or error
+            continue
+        if busy is None:
+            return writer, None
+        who = f"process {busy.pid}" if busy.pid else "another process"
+        return writer, f"{path.name} is being written by {who}; this records into {target.name}"
+    raise AssertionError("there is always a next number")
+
+
+_UNDER_WAY = WeakSet[Collection]()
+
+
+@atexit.register
+def _close_those_left() -> None:
+    for collection in list(_UNDER_WAY):
+        collection.close()

@@ -1,0 +1,152 @@
+"""A recorded history as figures see it: a window of all its runs, read once as long as nothing is added."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from drmviz.errors import InvalidValueError, StoreDamagedError
+from drmviz.model.metrics import Metric, Statistic
+from drmviz.model.run import Run, RunHeader
+from drmviz.store import Store
+from drmviz.system import Clock, SystemClock
+from drmviz.visualization.asking import Asked
+
+_SHARED: tuple[Metric, ...] = (
+    "cpu_ratio",
+    "memory_ratio",
+    "gpu_ratio",
+    "cpu_reserved_ratio",
+    "memory_reserved_ratio",
+    "gpu_reserved_ratio",
+)
+"""What most figures draw from: read together, so that several figures of one moment need one reading."""
+MOST_KEPT_BYTES = 256 * 2**20
+_NOBODY = RunHeader(id="", title="", started_at_s=0.0, interval_s=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    version: object
+    asked: tuple[object, ...]
+    run: Run
+
+    def serves(self, version: object, asked: tuple[object, ...], needed: Iterable[tuple[Metric, Statistic]]) -> bool:
+        return (self.version, self.asked) == (version, asked) and all(each in self.run.grids for each in needed)
+
+
+class History:
+    """One file of history; any thread may ask."""
+
+    def __init__(self, path: Path, *, keep_s: float = inf, clock: Clock | None = None) -> None:
+        """What is older than `keep_s` is not shown."""
+        self.path = path
+        self._keep_s = keep_s
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._lock = threading.Lock()
+        self._kept: _Kept | None = None
+
+    def window(self, asked: Asked, needs: Sequence[Metric], *, statistics: Sequence[Statistic] | None = None) -> Run:
+        """Return these metrics of the window that was asked for; a run without anything where there is no file.
+
+        `statistics` are the one that was asked for and the mean, when None.
+
+        Raises:
+            StoreError: the history cannot be read.
+            InvalidValueError: no such worker lived in the window.
+        """
+        if statistics is None:
+            statistics = tuple({"mean": None, asked.options.statistic: None})
+        which = (asked.start_s, asked.end_s, asked.columns, asked.workers)
+        with self._lock:
+            version = self._version()
+            if version is None:
+                return Run.empty(_NOBODY)
+            if self._kept is None or not self._kept.serves(
+                version, which, ((metric, statistic) for metric in needs for statistic in statistics)
+            ):
+                metrics = tuple(dict.fromkeys((*needs, *_SHARED)))
+                self._kept = None
+                run = self._read(asked, metrics, statistics)
+                if sum(grid.nbytes for grid in run.grids.values()) > MOST_KEPT_BYTES:
+                    return run
+                self._kept = _Kept(version, which, run)
+            return self._kept.run
+
+    def forget(self) -> None:
+        """Let go of what was kept for the next figure."""
+        with self._lock:
+            self._kept = None
+
+    def _read(self, asked: Asked, metrics: Sequence[Metric], statistics: Sequence[Statistic]) -> Run:
+        with Store.open(self.path) as store:
+            runs = store.runs()
+            if not runs:
+                return Run.empty(_NOBODY)
+            start_s, end_s = asked.start_s, asked.end_s
+            start_s = _latest(start_s, _first_shown_s(runs, self._clock.wall_s() - self._keep_s))
+            if start_s is not None and end_s is not None and end_s <= start_s:
+                end_s = start_s + 1.0  # all of it is too old: nothing is there
+            read = partial(
+                store.read_all,
+                start_s=start_s,
+                columns=asked.columns,
+                metrics=metrics,
+                statistics=statistics,
+                workers=asked.workers,
+            )
+            try:
+                return read(end_s=end_s)
+            except InvalidValueError as error:
+                if error.name != "end" or start_s is None:
+                    raise
+                return read(end_s=start_s + 1.0)  # the start lies after all that is recorded: nothing is there either
+
+    def _version(self) -> object:
+        """Return what changes whenever something is added; None where there is no file."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        try:
+            log = self.path.with_name(f"{self.path.name}-wal").stat()
+        except FileNotFoundError:
+            return (found.st_ino, found.st_mtime_ns, found.st_size)
+        return (found.st_ino, found.st_mtime_ns, found.st_size, log.st_mtime_ns, log.st_size)
+
+
+def recorded_events(path: Path) -> Run | None:
+    """Return the decisions and changes that a history already holds, without samples; None where it holds none.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with Store.open(path) as store:
+        try:
+            return store.read_all(columns=1, metrics=()) if store.runs() else None
+        except StoreDamagedError:
+            return None  # figures say so; what is collected from now on is whole
+
+
+def _first_shown_s(runs: Sequence[RunHeader], oldest_s: float) -> float | None:
+    """Return where a history begins of which everything before a moment is left out; None: at its own beginning.
+
+    A run that was over by then does not stretch the picture, nor does the pause after it.
+    """
+    ends = [run.ended_at_s for run in runs[:-1]] + [None]
+    begun_by_then = [
+        run.started_at_s
+        for run, end, after in zip(runs, ends, (*runs[1:], None), strict=True)
+        if (end if end is not None else after.started_at_s if after is not None else inf) > oldest_s
+    ]
+    if len(begun_by_then) == len(runs) and begun_by_then[0] >= oldest_s:
+        return None
+    return max(begun_by_then[0], oldest_s)
+
+
+def _latest(*moments: float | None) -> float | None:
+    return max((moment for moment in moments if moment is not None), default=None)
