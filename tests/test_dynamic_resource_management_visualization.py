@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 import plotly.graph_objects
 import pytest
 
+from drmviz.errors import UsageError
 from drmviz.store import Store
 from drmviz.system import SimulatedClock
 from dynamic_resource_management_visualization import DRMVisualization
@@ -171,8 +173,7 @@ def test_the_heatmap_shows_what_was_measured_and_nothing_else(example: DRMVisual
         "memory-1": [75.0] * 5,
         "memory-2": [None] * 5,
     }
-    assert rows(gpu)["gpu-1"] == [87.5] * 5
-    assert all(value is None for worker, row in rows(gpu).items() if worker != "gpu-1" for value in row)
+    assert rows(gpu) == {"gpu-1": [87.5] * 5, "gpu-2": [None] * 5}
 
 
 def test_the_fleet_is_as_busy_as_its_capacity_says(example: DRMVisualization, tmp_path: Path) -> None:
@@ -250,6 +251,20 @@ def test_every_figure_is_a_page_a_picture_and_an_object_of_plotly(
     assert page.parent == picture.parent == example.store.parent
     assert page.name.startswith(f"{name}_20260921T141400Z")
     assert isinstance(example.figure(name), plotly.graph_objects.Figure)
+
+
+def test_the_dashboard_is_one_page_of_all_figures(example: DRMVisualization, tmp_path: Path) -> None:
+    own, asked = example.create_resource_dashboard(), example.create_resource_dashboard(tmp_path / "sub" / "all.html")
+
+    assert own.name == "dashboard_20260921T141400Z.html"
+    assert own.parent == example.store.parent
+    page = asked.read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert all(worker in page for worker in ("cpu-1", "memory-2", "gpu-2"))
+    assert "GPU 88 % over 80 %" in page
+    assert not re.search(r"""(?:src|href)=["']?https?:""", page)
+    with pytest.raises(UsageError, match=r"must end in one of \.html"):
+        example.create_resource_dashboard(tmp_path / "all.png")
 
 
 @pytest.mark.parametrize(
@@ -406,7 +421,7 @@ def test_workers_without_a_gpu_are_not_in_the_gpu_mean(tmp_path: Path, clock: Si
         heatmap = drawn(visualization, "resource_utilization_heatmap", tmp_path)
         (gpu,) = [trace for trace in drawn(visualization, "scaling_history", tmp_path) if trace["name"] == "GPU"]
 
-    assert rows(heatmap[2]) == {"w1": [50.0], "w2": [75.0], "w3": [None]}
+    assert rows(heatmap[2]) == {"w1": [50.0], "w2": [75.0]}
     assert gpu["y"] == [62.5]
 
 

@@ -15,6 +15,7 @@ from drmviz.figures import load, saving
 from drmviz.model.metrics import Metric
 from drmviz.model.run import Run
 from drmviz.model.status import OK, Status
+from drmviz.report import dashboard
 from drmviz.store import Store
 from drmviz.system import Clock
 from drmviz.visualization.asking import Asked, Options, read_options
@@ -160,6 +161,16 @@ class DRMVisualization:
         """Write what each provider ran, and what that cost."""
         return self._create("cloud_resources", output_path, interactive, options)
 
+    def create_resource_dashboard(self, output_path: AnyPath | None = None) -> Path:
+        """Write all of them as one HTML file that opens offline, and return it.
+
+        Raises:
+            UsageError, StoreError, OutputError: as of the other files.
+        """
+        target = None if output_path is None else asked_path(output_path, never=self.store, formats=("html",))
+        page = dashboard.render(self._window(read_options({}), dashboard.NEEDS))
+        return self._written(page.encode("utf-8"), target, "dashboard", "html")
+
     def figure(self, name: str, **options: Unpack[Options]) -> plotly.graph_objects.Figure:
         """Return a figure as an object of Plotly; its name is that of its files, such as `scaling_history`.
 
@@ -197,7 +208,9 @@ class DRMVisualization:
         target = None if output_path is None else asked_path(output_path, never=self.store)
         kind = ("html" if interactive else "png") if target is None else kind_of(target)
         run = self._window(asked, load(stem).needs(asked.options))
-        content = saving.content(stem, run, kind, asked.options)
+        return self._written(saving.content(stem, run, kind, asked.options), target, stem, kind)
+
+    def _written(self, content: bytes, target: Path | None, stem: str, kind: str) -> Path:
         if target is None:
             return save_new(content, self.settings.output_dir, stamped(stem, self._clock.wall_s()), kind)
         saving.save_bytes(content, target)

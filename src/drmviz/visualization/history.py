@@ -23,6 +23,7 @@ _SHARED: tuple[Metric, ...] = (
     "cpu_reserved_ratio",
     "memory_reserved_ratio",
     "gpu_reserved_ratio",
+    "tasks_running",
 )
 """What most figures draw from: read together, so that several figures of one moment need one reading."""
 MOST_KEPT_BYTES = 256 * 2**20
