@@ -76,7 +76,7 @@ def test_plotly_accepts_every_spec_and_its_own_json_again(stem: str, state: str)
 def test_every_row_of_the_table_holds_the_contract(stem: str) -> None:
     module, info = load(stem), FIGURES[stem]
 
-    for name in ("needs", "arrange", "draw_plotly", "draw_matplotlib", "describe"):
+    for name in ("needs", "means", "arrange", "draw_plotly", "draw_matplotlib", "describe"):
         assert callable(getattr(module, name)), name
     assert info.stem == stem
     assert module.describe(module.arrange(STATES["3 workers"], FigureOptions())).endswith(".")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from drmviz.figures.amounts import amount
 from drmviz.figures.base import FigureOptions
-from drmviz.figures.resource_allocation import arrange, describe, draw_matplotlib, draw_plotly, needs
+from drmviz.figures.resource_allocation import arrange, describe, draw_matplotlib, draw_plotly, means, needs
 from drmviz.figures.saving import content
 from drmviz.figures.theme import LIGHT, rgb_of
 from drmviz.model.resources import UNKNOWN_CAPACITY, WorkerCapacity
@@ -85,7 +85,9 @@ def test_one_metric_is_one_panel_whether_it_names_use_or_reservation() -> None:
 
     assert [panel.name for panel in by_use.panels] == ["Memory"]
     assert by_use.panels[0].labels == by_reservation.panels[0].labels
-    assert needs(FigureOptions(metric="gpu_reserved_ratio")) == ("gpu_ratio", "gpu_reserved_ratio")
+    assert means(FigureOptions(metric="gpu_reserved_ratio")) == ("gpu_ratio", "gpu_reserved_ratio")
+    assert needs(FigureOptions(metric="gpu_reserved_ratio", statistic="max")) == ("gpu_ratio", "gpu_reserved_ratio")
+    assert needs(FigureOptions()) == ()
 
 
 def test_most_idle_reservation_comes_first_then_what_is_free() -> None:

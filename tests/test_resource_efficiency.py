@@ -12,7 +12,7 @@ from matplotlib.collections import PathCollection
 
 from drmviz.figures.base import FigureOptions
 from drmviz.figures.efficiency_labels import LETTER_PX, LINE_PX, ROOM_PX, placed
-from drmviz.figures.resource_efficiency import MOST_MARKS, arrange, describe, draw_matplotlib, draw_plotly, needs
+from drmviz.figures.resource_efficiency import MOST_MARKS, arrange, describe, draw_matplotlib, draw_plotly, means, needs
 from drmviz.figures.saving import content
 from drmviz.figures.theme import LIGHT
 from drmviz.model.metrics import Metric
@@ -75,7 +75,7 @@ def test_there_is_one_trace_for_each_resource_of_which_an_efficiency_is_known() 
 
     assert [part["name"] for part in spec["data"]] == ["CPU", "Memory", "GPU"]
     assert [part["name"] for part in without_gpu["data"]] == ["CPU", "Memory"]
-    assert needs(FigureOptions()) == (
+    assert means(FigureOptions()) == needs(FigureOptions(statistic="max")) == (
         "cpu_ratio", "cpu_reserved_ratio", "memory_ratio", "memory_reserved_ratio", "gpu_ratio", "gpu_reserved_ratio",
     )  # fmt: skip
 
@@ -205,7 +205,7 @@ def test_tasks_are_no_resource() -> None:
     numbers = arrange(fleet(3, 4), FigureOptions(metric="tasks_running"))
 
     assert numbers.notice == "Tasks are counted and not reserved or used up; ask for cpu, memory or gpu."
-    assert needs(FigureOptions(metric="tasks_running")) == ()
+    assert means(FigureOptions(metric="tasks_running")) == ()
 
 
 def test_providers_have_a_shape_and_a_colour_and_are_named() -> None:

@@ -25,7 +25,7 @@ from drmviz.system import SimulatedClock
 from drmviz.visualization import DRMVisualization
 from drmviz.visualization import history as history_module
 from drmviz.visualization.asking import read_options
-from drmviz.visualization.history import History
+from drmviz.visualization.history import History, Needs
 
 START_S = 1_790_000_000.0
 HEATMAP = "resource_utilization_heatmap"
@@ -409,15 +409,17 @@ def test_figures_of_one_moment_are_read_once(make: Make, clock: SimulatedClock) 
     visualization.collect()
     history = History(visualization.store)
 
-    first = history.window(read_options({}), ["cpu_ratio"])
-    same = history.window(read_options({"theme": "dark", "title": "again"}), ["cpu_reserved_ratio", "gpu_ratio"])
+    first = history.window(read_options({}), Needs(columns=("cpu_ratio",)))
+    same = history.window(
+        read_options({"theme": "dark", "title": "again"}), Needs(columns=("gpu_ratio",), means=("gpu_reserved_ratio",))
+    )
     others = [
-        history.window(read_options({"workers": ["w2"]}), ["cpu_ratio"]),
-        history.window(read_options({}), ["tasks_running"]),
+        history.window(read_options({"workers": ["w2"]}), Needs(columns=("cpu_ratio",))),
+        history.window(read_options({}), Needs(columns=("tasks_running",))),
     ]
     clock.advance(1)
     visualization.collect()
-    later = history.window(read_options({}), ["cpu_ratio"])
+    later = history.window(read_options({}), Needs(columns=("cpu_ratio",)))
 
     assert same is first
     assert [run.columns for run in (first, *others, later)] == [1, 1, 1, 2]
@@ -430,7 +432,7 @@ def test_what_is_kept_between_figures_is_bounded(make: Make, monkeypatch: pytest
     visualization.collect()
     history = History(visualization.store)
 
-    first, again = (history.window(read_options({}), ["cpu_ratio"]) for _ in range(2))
+    first, again = (history.window(read_options({}), Needs(columns=("cpu_ratio",))) for _ in range(2))
 
     assert again is not first
 

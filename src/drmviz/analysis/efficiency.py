@@ -19,6 +19,8 @@ RESOURCES: tuple[Resource, ...] = get_args(Resource)
 WASTEFUL_BELOW = 0.5
 WORTH_NAMING = 0.1
 """A reservation below this share of the capacity is too small to call wasteful."""
+_ALL_THE_TIME = 0.995
+"""Who was there for more of the time than this was there all the time, as far as sums can show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,9 @@ def allotment(run: Run, resource: Resource, *, statistic: Statistic = "mean") ->
     ratio_of = run.mean_of if statistic == "mean" else run.highest_of
     everybody = list(range(len(run.workers)))
     capacity = capacities(run, everybody, measured.capacity) / measured.in_one
+    if statistic == "mean":
+        for row, had in _mean_capacities(run, measured.capacity):
+            capacity[row] = had / measured.in_one
     rows = np.flatnonzero(capacity != 0)
     unknown = np.full(len(run.workers), np.nan)
     return Allotment(
@@ -194,7 +199,7 @@ def total(of: Allotment) -> Total:
         capacity_unknown=int(np.isnan(of.capacity).sum()),
         reserved_unknown=int(np.isnan(of.reserved_ratio).sum()),
         used_unknown=int(np.isnan(of.used_ratio).sum()),
-        averaged=bool((weights < 1).any()),
+        averaged=bool((weights < _ALL_THE_TIME).any()),
     )
 
 
@@ -221,11 +226,55 @@ def _efficiency(of: Allotment, weights: FloatArray, both: BoolArray) -> float | 
     return 1.0 if used > 0 else None
 
 
+def _mean_capacities(run: Run, name: str) -> list[tuple[int, float]]:
+    """Return the rows of those who came back with another capacity, and what they had on average while they lived."""
+    several = {
+        row: stated
+        for row, worker in enumerate(run.workers)
+        if len(worker.incarnations) > 1
+        and len(set(stated := [getattr(life.capacity, name) for life in worker.incarnations])) > 1
+        and None not in stated
+    }
+    if not several or not run.columns:
+        return []
+    of_row, began_s, ended_s = _lives(run)
+    found = []
+    for row, stated in several.items():
+        lasted_s = (ended_s - began_s)[of_row == row]
+        if lasted_s.sum() > 0:
+            found.append((row, float(np.average(stated, weights=lasted_s))))
+    return found
+
+
 def _lived(run: Run) -> FloatArray:
-    """Return the share of the columns in which anybody lived that each worker lived in."""
-    inhabited = int(run.alive.any(axis=0).sum())
-    lived: FloatArray = run.alive.sum(axis=1) / max(1, inhabited)
+    """Return the share of the time in which anybody lived that each worker lived, exact whatever the columns are."""
+    if not run.columns:
+        return np.zeros(len(run.workers))
+    row, began_s, ended_s = _lives(run)
+    lived_s = np.bincount(row, weights=ended_s - began_s, minlength=len(run.workers))
+    in_order = np.argsort(began_s, kind="stable")
+    began_s, ended_s = began_s[in_order], ended_s[in_order]
+    until_s = np.maximum.accumulate(np.concatenate([[-np.inf], ended_s]))[:-1]
+    inhabited_s = float(np.maximum(ended_s - np.maximum(began_s, until_s), 0.0).sum())
+    if inhabited_s > 0:
+        return np.asarray(lived_s / inhabited_s, dtype=np.float64)
+    lived: FloatArray = run.alive.sum(axis=1) / max(1, int(run.alive.any(axis=0).sum()))  # all lives are moments
     return lived
+
+
+def _lives(run: Run) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return the row of each life, and from when to when in the window it was, in seconds; none ends before it began.
+
+    The interval of the last tick belongs to the recording; the rest of its column does not.
+    """
+    first_s, end_s = float(run.starts_at_s[0]), min(float(run.starts_at_s[-1]) + run.width_s, run.end_s)
+    if run.header.ended_at_s is not None:
+        end_s = max(first_s, min(end_s, run.header.ended_at_s + (run.header.interval_s or run.width_s)))
+    lives = [(row, life) for row, worker in enumerate(run.workers) for life in worker.incarnations]
+    began_s = np.array([life.joined_at_s for _, life in lives], dtype=np.float64)
+    left_s = np.array([np.inf if life.left_at_s is None else life.left_at_s for _, life in lives], dtype=np.float64)
+    began_s = np.clip(began_s, first_s, end_s)
+    return np.array([row for row, _ in lives], dtype=np.intp), began_s, np.maximum(np.minimum(left_s, end_s), began_s)
 
 
 def _gone(run: Run) -> BoolArray:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from itertools import groupby, pairwise
+from math import inf
 from operator import itemgetter
 
-import numpy as np
-
-from drmviz.analysis.utilization import rows_of
+from drmviz.analysis.utilization import end_s_of, rows_of
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FINISHED, RECORDING_ENDED
 from drmviz.model.run import Run
+from drmviz.model.workers import Incarnation
 
 
 def usages_by_labels(run: Run, *, known: Container[str] = ()) -> dict[str, list[CloudUsage]]:
@@ -27,26 +27,32 @@ def usages_by_labels(run: Run, *, known: Container[str] = ()) -> dict[str, list[
         run: the window.
         known: providers that are left out.
     """
-    homes = {row: _Home.of(run, row) for row in rows_of(run, "worker", "process")}
-    tallies = {name: _Tally(name) for name in sorted({home.provider for home in homes.values()}) if name not in known}
-    tallies.pop("", None)
-    if not tallies or not run.columns:
+    by_labels: dict[tuple[tuple[str, str], ...], _Home] = {}
+    lives = _lives(run)
+    homes: list[_Home | None] = []
+    for life, _, _ in lives:
+        labels = life.entry.labels
+        home = by_labels.get(labels) or by_labels.setdefault(labels, _Home.of(labels))
+        homes.append(home if home.provider and home.provider not in known else None)
+    tallies = {home.provider: _Tally(home.provider) for home in homes if home is not None}
+    if not tallies:
         return {}
     start_s = float(run.starts_at_s[0])
-    events = [(at_s, row, step) for row, at_s, step in _events(run) if row in homes and homes[row].provider in tallies]
-    pauses = _pauses(run)
-    events += [(edge_s, -1, 0) for pause in pauses for edge_s in pause] + [(start_s, -1, 0)]
+    events = [(began_s, place, 1) for place, (_, began_s, _) in enumerate(lives) if homes[place]]
+    events += [(left_s, place, -1) for place, (_, _, left_s) in enumerate(lives) if homes[place] and left_s < inf]
+    pauses = _pauses(lives)
+    events += [(edge_s, -1, 0) for pause in pauses for edge_s in pause if edge_s < inf] + [(start_s, -1, 0)]
     told: dict[str, list[CloudUsage]] = defaultdict(list)
     unseen_from = {begin_s for begin_s, _ in pauses}
     for at_s, changes in groupby(sorted(events), key=itemgetter(0)):
         touched: set[str] = set()
-        for _, row, step in changes:
-            if row < 0:
+        for _, place, step in changes:
+            at = homes[place] if place >= 0 else None
+            if at is None:
                 touched.update(tallies)
                 continue
-            home = homes[row]
-            tallies[home.provider].add(home, step)
-            touched.add(home.provider)
+            tallies[at.provider].add(at, step)
+            touched.add(at.provider)
         for name in touched:
             told[name].append(tallies[name].usage(at_s, is_seen=at_s not in unseen_from))
     return {
@@ -64,8 +70,8 @@ class _Home:
     currency: str | None
 
     @classmethod
-    def of(cls, run: Run, row: int) -> _Home:
-        labels = dict(run.workers[row].latest.entry.labels)
+    def of(cls, stated: tuple[tuple[str, str], ...]) -> _Home:
+        labels = dict(stated)
         currency = labels.get("currency", "").strip().upper()
         return cls(
             provider=labels.get("provider", ""),
@@ -119,43 +125,40 @@ class _Tally:
         return tuple(sorted((name, number) for name, number in self._types.items() if name and number > 0))
 
 
-def _events(run: Run) -> Iterable[tuple[int, float, int]]:
-    """Yield the row, the moment, and +1 or -1 for each beginning and end of a stretch in which a worker lived.
+_Life = tuple[Incarnation, float, float]
+"""One life, when it began in the window, and when it ended: never, where it went on to the window's end."""
 
-    Stretches are those of the columns; a life that began or ended inside a column says when. Who lived until the work
-    or the recording was over lives to the end.
+
+def _lives(run: Run) -> list[_Life]:
+    """Return the lives of workers in the window, each with the labels that it had.
+
+    Who lived until the work or the recording was over lives to the end.
     """
-    edged = np.zeros((len(run.workers), run.columns + 2), dtype=np.int8)
-    edged[:, 1:-1] = run.alive
-    steps = np.diff(edged, axis=1)
-    edges_s = np.append(run.starts_at_s, run.starts_at_s[-1] + run.width_s).tolist()
-    joined_s = [[life.joined_at_s for life in worker.incarnations] for worker in run.workers]
-    left_s = [[(life.left_at_s, life.why_left) for life in worker.incarnations] for worker in run.workers]
-    for row, column in zip(*(place.tolist() for place in np.nonzero(steps == 1)), strict=True):
-        inside = [at_s for at_s in joined_s[row] if edges_s[column] < at_s < edges_s[column + 1]]
-        yield row, min(inside, default=edges_s[column]), 1
-    for row, column in zip(*(place.tolist() for place in np.nonzero(steps == -1)), strict=True):
-        inside = [
-            at_s
-            for at_s, why in left_s[row]
-            if at_s is not None
-            and edges_s[column - 1] < at_s <= edges_s[column]
-            and (column < run.columns or why not in (FINISHED, RECORDING_ENDED))
-        ]
-        if column < run.columns or inside:
-            yield row, max(inside, default=edges_s[column]), -1
-
-
-def _pauses(run: Run) -> list[tuple[float, float]]:
-    """Return the stretches in which nobody was alive because nothing was recorded; one may end never."""
-    ended_s = {
-        life.left_at_s for worker in run.workers for life in worker.incarnations if life.why_left == RECORDING_ENDED
-    }
-    if not ended_s:
+    if not run.columns:
         return []
-    moments = sorted((at_s, step) for _, at_s, step in _events(run))
+    start_s, last_s = float(run.starts_at_s[0]), float(run.starts_at_s[-1])
+    end_s = last_s + run.width_s
+    every = [life for row in rows_of(run, "worker", "process") for life in run.workers[row].incarnations]
+    last_s = max([last_s, *(life.joined_at_s for life in every)])
+    over_from_s = {FINISHED: last_s, RECORDING_ENDED: max(last_s, end_s_of(run) - run.header.interval_s)}
+    lives = []
+    for life in every:
+        left_s = inf if life.left_at_s is None else life.left_at_s
+        if left_s > over_from_s.get(life.why_left or "", inf):
+            left_s = inf
+        if left_s > start_s and life.joined_at_s < end_s:
+            lives.append((life, max(life.joined_at_s, start_s), left_s))
+    return lives
+
+
+def _pauses(lives: Sequence[_Life]) -> list[tuple[float, float]]:
+    """Return the stretches in which nobody was alive because nothing was recorded; one may end never."""
+    ended_s = {left_s for life, _, left_s in lives if life.why_left == RECORDING_ENDED}
+    if not ended_s - {inf}:
+        return []
+    moments = sorted([*((began_s, 1) for _, began_s, _ in lives), *((left_s, -1) for _, _, left_s in lives)])
     living, alone = 0, []
-    for (at_s, step), (next_s, _) in pairwise([*moments, (float("inf"), 0)]):
+    for (at_s, step), (next_s, _) in pairwise([*moments, (inf, 0)]):
         living += step
         if not living and at_s in ended_s and next_s > at_s:
             alone.append((at_s, next_s))

@@ -51,7 +51,7 @@ class Aftermath:
     took_s: float | None
     """Until the last of them did; None where nobody did."""
     watched_s: float
-    """How long was looked: up to the cooldown, the next such decision or the end of the window."""
+    """How long was looked: up to the cooldown, the next such decision or the end of the recording or window."""
     is_whole: bool
     """Whether that was the whole cooldown."""
     metric: Metric | None = None
@@ -121,12 +121,13 @@ def fleet_size(run: Run) -> FleetSize:
     here = (joined_s < end_s) & (left_s > start_s)
     joined_s, left_s = np.maximum(joined_s[here], start_s), left_s[here]
     left_s = left_s[left_s < end_s]
-    moments, place = np.unique(np.concatenate([[start_s], joined_s, left_s]), return_inverse=True)
-    steps = np.bincount(place[1:], weights=np.repeat([1.0, -1.0], [len(joined_s), len(left_s)]), minlength=len(moments))
+    begun_s = min(max(run.header.started_at_s, start_s), end_s)  # a first column may begin before the first tick
+    moments, place = np.unique(np.concatenate([[start_s, begun_s], joined_s, left_s]), return_inverse=True)
+    steps = np.bincount(place[2:], weights=np.repeat([1.0, -1.0], [len(joined_s), len(left_s)]), minlength=len(moments))
     workers = np.cumsum(steps, dtype=np.float64)
-    unseen = (workers == 0) & np.isin(moments, ended_s)
-    workers[unseen] = np.nan
-    moved = np.concatenate([[True], (steps[1:] != 0) | unseen[1:]])
+    workers[(workers == 0) & (np.isin(moments, ended_s) | (moments < begun_s))] = np.nan
+    stayed = (workers[1:] == workers[:-1]) | (np.isnan(workers[1:]) & np.isnan(workers[:-1]))
+    moved = np.concatenate([[True], ~stayed])
     moments, workers = moments[moved], workers[moved]
     return FleetSize(at_s=np.append(moments, end_s), workers=np.append(workers, workers[-1]))
 
@@ -192,8 +193,12 @@ class _Watch:
     def __init__(self, run: Run, use: Mapping[Metric, FloatArray]) -> None:
         self._run = run
         self._use = use
+        self._begin_s, self._end_s = _bounds(run)
         self._changes = fleet_changes(run)
         self._changed_s = np.array([change.at_s for change in self._changes], dtype=np.float64)
+        lives = (life for worker in run.workers for life in worker.incarnations)
+        ended_s = {life.left_at_s for life in lives if life.left_at_s is not None and life.why_left == RECORDING_ENDED}
+        self._ended_s = np.array(sorted(ended_s), dtype=np.float64)
         self._decided_s = {
             action: np.sort([each.decided_at_s for each in run.decisions if each.action == action])
             for action in ("scale_up", "scale_down")
@@ -206,6 +211,8 @@ class _Watch:
         first, end = np.searchsorted(self._changed_s, edges).tolist()
         fits = _joined if up else _left_as_wished(decision)
         happened_s = [change.at_s for change in self._changes[first:end] if fits(change)][: decision.count or None]
+        if at_s < self._begin_s and not 0 < decision.count <= len(happened_s):
+            happened_s = []  # the others may have come or gone before anybody looked
         metric = metric_of(decision)
         later = None if metric is None else _later(self._run, at_s, self._use.get(metric))
         return Aftermath(
@@ -227,8 +234,9 @@ class _Watch:
         decided_s = self._decided_s[decision.action]
         following_s = decided_s[np.searchsorted(decided_s, at_s, side="right") :][:1].tolist()
         whole_s: float = cooldown_s or USUAL_COOLDOWN_S
-        watched_s = max(0.0, min(at_s + whole_s, _bounds(self._run)[1], *following_s) - at_s)
-        return watched_s, watched_s >= whole_s - _AT_ONE_INSTANT_S
+        unseen_s = self._ended_s[np.searchsorted(self._ended_s, at_s, side="left") :][:1].tolist()
+        watched_s = max(0.0, min(at_s + whole_s, self._end_s, *following_s, *unseen_s) - at_s)
+        return watched_s, at_s >= self._begin_s and watched_s >= whole_s - _AT_ONE_INSTANT_S
 
 
 def _joined(change: FleetChange) -> bool:

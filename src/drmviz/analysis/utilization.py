@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from drmviz.model.metrics import FloatArray, Metric, Statistic
+from drmviz.model.metrics import CAPACITY_OF, FloatArray, Metric, Statistic
 from drmviz.model.run import Run
-from drmviz.model.workers import Worker
+from drmviz.model.workers import Kind, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +59,23 @@ class Utilization:
     workers: tuple[WorkerUse, ...]
 
 
-def rows_of(run: Run, *kinds: str) -> list[int]:
+def rows_of(run: Run, *kinds: Kind) -> list[int]:
     """Return the rows of the first of these kinds that the run has any of."""
     for kind in kinds:
-        rows = [row for row, worker in enumerate(run.workers) if worker.kind == kind]
+        rows = run.rows_of_kind(kind)
         if rows:
-            return rows
+            return list(rows)
     return []
 
 
 def wall_s(run: Run) -> float:
     """Return how long the window lasted, cut at the end of the run."""
-    return max(0.0, _end_s(run) - max(run.start_s, min(run.header.started_at_s, run.end_s)))
+    return max(0.0, end_s_of(run) - max(run.start_s, min(run.header.started_at_s, run.end_s)))
 
 
 def alive_s(run: Run, worker: Worker) -> float:
     """Return for how many seconds of the window the worker lived."""
-    end_s = _end_s(run)
+    end_s = end_s_of(run)
     lives = (
         min(end_s, life.left_at_s if life.left_at_s is not None else end_s) - max(run.start_s, life.joined_at_s)
         for life in worker.incarnations
@@ -84,34 +85,32 @@ def alive_s(run: Run, worker: Worker) -> float:
 
 def capacities(run: Run, rows: list[int], name: str) -> FloatArray:
     """Return one capacity for each of the rows, NaN where it is not known."""
-    stated = (getattr(run.workers[row].capacity, name) for row in rows)
-    return np.array([np.nan if value is None else float(value) for value in stated], dtype=np.float64)
+    return run.capacities(name)[rows]
 
 
 def series(run: Run, metric: Metric, rows: list[int] | None = None, *, statistic: Statistic = "mean") -> FloatArray:
     """Return the weighted mean over the rows: float64, shape (columns,), NaN where nothing was measured."""
-    chosen = rows_of(run, "worker", "process") if rows is None else rows
-    weights = _weights(capacities(run, chosen, WEIGHTS[metric]))
+    if rows is None:
+        everybody = rows_of(run, "worker", "process")
+        of_all: FloatArray = run.once(
+            f"series {metric} {statistic}", lambda: series(run, metric, everybody, statistic=statistic)
+        )
+        return of_all
+    weights = _weights(capacities(run, rows, WEIGHTS[metric]))
     used, total = np.zeros(run.columns), np.zeros(run.columns)
-    for first in range(0, len(chosen), _ROWS_AT_ONCE):
-        grid = _grid(run, metric, statistic, chosen[first : first + _ROWS_AT_ONCE])
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        grid = _grid(run, metric, statistic, rows[first : first + _ROWS_AT_ONCE])
         known, part = np.isfinite(grid), weights[first : first + _ROWS_AT_ONCE]
         used += part @ np.where(known, grid, 0.0)
         total += part @ known
-    return _divided(used, total)
+    means = _divided(used, total)
+    means.setflags(write=False)
+    return means
 
 
 _ROWS_AT_ONCE = 256
 """So many stay in the processor's cache: five times as fast for ten thousand workers."""
-WEIGHTS: dict[Metric, str] = {
-    "cpu_ratio": "cpu_millicores",
-    "memory_ratio": "memory_bytes",
-    "gpu_ratio": "gpu_count",
-    "gpu_memory_ratio": "gpu_memory_bytes",
-    "cpu_reserved_ratio": "cpu_millicores",
-    "memory_reserved_ratio": "memory_bytes",
-    "gpu_reserved_ratio": "gpu_count",
-}
+WEIGHTS = CAPACITY_OF
 
 
 def busy(run: Run) -> Utilization:
@@ -170,7 +169,8 @@ def _testing_ratio(run: Run, uses: list[WorkerUse], total_alive_s: float) -> flo
     return min(1.0, sum(use.testing_s for use in uses) / total_alive_s)
 
 
-def _end_s(run: Run) -> float:
+def end_s_of(run: Run) -> float:
+    """Return where the window ends, or the run in it."""
     ended = run.header.ended_at_s
     return run.end_s if ended is None else min(run.end_s, max(ended, run.start_s))
 
@@ -203,6 +203,21 @@ def _level(run: Run, metric: Metric, rows: list[int], lived_s: FloatArray) -> Le
     means = np.nan_to_num(_row_means(grid))
     mean = float((means * weights).sum() / weights.sum())
     return Level(mean_ratio=mean, max_ratio=highest, measured_s=float(measured_s.sum()))
+
+
+def _changed(run: Run, rows: Sequence[int], name: str) -> list[tuple[int, FloatArray]]:
+    """Return what those had in each column who came back with another capacity, by their place among the rows."""
+    found: list[tuple[int, FloatArray]] = []
+    ends_s = run.starts_at_s + run.width_s
+    for place, row in enumerate(rows):
+        lives = run.workers[row].incarnations
+        if len(lives) == 1:
+            continue
+        stated = [getattr(life.capacity, name) for life in lives]
+        if len(set(stated)) > 1 and None not in stated:
+            turn = np.searchsorted([life.joined_at_s for life in lives], ends_s, side="left") - 1
+            found.append((place, np.array(stated, dtype=np.float64)[np.maximum(turn, 0)]))
+    return found
 
 
 def _weights(stated: FloatArray) -> FloatArray:

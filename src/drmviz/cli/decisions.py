@@ -36,5 +36,5 @@ def decisions(
         print()
         return
     if not run.decisions:
-        print(_NONE)
+        print("No scaling decision was made in this run." if run.policy.is_known else _NONE)
     print_tables(tables_of_decisions(run, every=every), sys.stdout)

@@ -16,7 +16,7 @@ _SHORT = {"cpu": "cpu_ratio", "memory": "memory_ratio", "gpu": "gpu_ratio"}
 
 def draw(
     stores: Stores = None,
-    figure: Annotated[list[str] | None, typer.Option(metavar="NAME|all", help="Which figure; repeat for more.")] = None,
+    figure: Annotated[list[str] | None, typer.Option(metavar="NAME|all|dashboard", help="Repeat for more.")] = None,
     format_: Annotated[
         list[str] | None, typer.Option("--format", metavar="html|png|svg|pdf|json", help="Repeat for more.")
     ] = None,
@@ -33,7 +33,7 @@ def draw(
     width: Annotated[int | None, typer.Option(min=200, max=20_000, help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(min=150, max=20_000, help="Pixels.")] = None,
 ) -> None:
-    """Write figures of a run: the heatmap and the tests."""
+    """Write figures of a run, or all of them on one page: the dashboard."""
     from drmviz.drawing import draw as draw_files
     from drmviz.figures.base import FigureOptions
     from drmviz.model.metrics import METRICS, STATISTICS
@@ -63,6 +63,7 @@ def draw(
         end_s=moment_s(end, "--end"),
         columns=columns,
         workers=None if workers is None else [name for name in workers.split(",") if name],
+        page_theme=options.theme if "theme" in settings.origins else None,
     )
     for path in written:
         print(path)

@@ -57,7 +57,10 @@ class FigureModule(Protocol):
     """What a file of this room holds; `numbers` are its own, and both libraries draw the same ones."""
 
     def needs(self, options: FigureOptions) -> tuple[Metric, ...]:
-        """Name the metrics to read."""
+        """Name the metrics whose columns it draws, or falls back from."""
+
+    def means(self, options: FigureOptions) -> tuple[Metric, ...]:
+        """Name the metrics of which it needs no more than the mean over the window."""
 
     def arrange(self, run: Run, options: FigureOptions) -> Any:
         """Lay the numbers out as they will be drawn."""

@@ -28,7 +28,7 @@ from drmviz.figures.names import drawn
 from drmviz.figures.theme import Theme, mixed, rgb_of
 
 _WIDTH_PX, _NARROW_PX = 1200, 860
-_LONGEST_NAME, _LONGEST_NARROW = 24, 16
+_LONGEST_NAME, _LONGEST_NARROW = 24, 14
 _SIGN_FROM = 0.04
 
 

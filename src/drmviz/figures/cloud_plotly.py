@@ -28,7 +28,7 @@ from drmviz.figures.theme import Theme, mixed
 from drmviz.figures.units import iso
 
 _WIDE_PX, _PHONE_PX = 1100, 390
-_LONGEST_NAME, _LONGEST_NARROW = 24, 16
+_LONGEST_NAME, _LONGEST_NARROW = 24, 14
 _SIGN_PX = 18
 _PHONE_EDGE_PX = 16
 _SIGN_FROM = 0.04
@@ -62,7 +62,7 @@ def _layout(room: Room, theme: Theme) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "height": room.height_px,
         "margin": {"l": room.left_px, "r": room.right_px(theme.name), "t": room.top_px, "b": room.bottom_px, "pad": 0},
-        "hovermode": "x unified", "annotations": [], "shapes": [], "images": [],
+        "hovermode": "x unified", "hoverdistance": -1, "annotations": [], "shapes": [], "images": [],
     }  # fmt: skip
     for number, (panel, at_px) in enumerate(zip(cloud.panels, room.panels_at_px, strict=True)):
         axis, begin_px = _axis(number), at_px + room.heading_px(panel)
@@ -92,7 +92,7 @@ def _trace(cloud: CloudResources, panel: Panel, place: int, axis: str, theme: Th
     unit = f"{escaped(panel.unit)} %{{y:,.4~f}} per hour".strip() if panel.is_money else "%{y:,.0f} workers"
     return {
         "type": "scatter", "mode": "lines+markers", "name": f"{name} {escaped(panel.suffix)}",
-        "meta": {"providers": list(band.source.providers)},
+        "meta": {"providers": list(band.source.providers), "label": f"{look.sign} {name}"},
         "x": iso(np.append(cloud.starts_at_s, cloud.end_s)),
         "y": [None if value != value else value for value in steps(band.values).tolist()],
         "xaxis": f"x{axis}", "yaxis": f"y{axis}", "stackgroup": f"stack{axis}", "cliponaxis": False,
@@ -102,7 +102,7 @@ def _trace(cloud: CloudResources, panel: Panel, place: int, axis: str, theme: Th
             "symbol": look.symbol, "size": [8 if column in marked else 0 for column in range(len(band.values) + 1)],
             "color": look.colour, "opacity": 1, "line": {"width": 1, "color": theme.surface},
         },
-        "text": f"{look.sign} {name}", "hovertemplate": f"%{{text}}: {unit}<extra></extra>",
+        "hovertemplate": f"%{{meta.label}}: {unit}<extra></extra>",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.cloud import Band, CloudResources, Panel, Source, Unknown
 from drmviz.figures.cloud_table import LEAST_UNKNOWN_S, Part, counted, table
 from drmviz.figures.cloud_words import NO_PRICE, NOT_STATED, amount, by_currency, named, rate, total_spent
+from drmviz.figures.emptiness import why_nobody
 from drmviz.figures.names import count, drawn
 from drmviz.figures.providers import MOST, provider_of, providers_of
 from drmviz.figures.theme import THEMES
@@ -31,12 +32,18 @@ NO_PROVIDER = (
 )
 _MOST_CURRENCIES = 3
 _MOST_GAPS = 20
+_DAY_S = 86400
 _MOST_REMARKS = 4
 _NAME_LETTERS, _WHY_LETTERS = 40, 160
 
 
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
     """Name the metrics to read: none, providers and labels are part of every run."""
+    return ()
+
+
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: none."""
     return ()
 
 
@@ -141,7 +148,12 @@ def _money(run: Run, cost: CloudCost, parts: Sequence[Part], currency: str | Non
         written = amount(sum(now, Decimal())) if now or idle else "–"
         bands.append(Band(source=source, values=_sum(rates), now=written))
     unknown = {each.provider: each.unpriced for each in cost.providers if currency in each.per_hour}
-    said = rate(currency, cost.rates_now) if currency in by_currency(cost.rates_now) else "not known at the end"
+    if currency in by_currency(cost.rates_now):
+        said = rate(currency, cost.rates_now)
+    elif all(each.is_priced_now for each in cost.providers if currency in each.per_hour):
+        said = f"nothing at the end costs {named(currency) or 'anything'}"
+    else:
+        said = "not known at the end"
     missing = [each for each in cost.providers if not each.is_priced_now]
     if missing:
         said += f", {NO_PRICE} of {_names(missing)}"
@@ -183,6 +195,7 @@ def _any_unknown(unknown: dict[str, BoolArray], columns: int) -> BoolArray:
 def _gaps(run: Run, cost: CloudCost, unknown: dict[str, BoolArray], what: str) -> tuple[Unknown, ...]:
     """Return the stretches of `_any_unknown` provider by provider, with the reason of each."""
     edges_s = np.append(run.starts_at_s, run.starts_at_s[-1] + run.width_s)
+    start_s, end_s = float(edges_s[0]), float(edges_s[-1])
     found = []
     for each in cost.providers:
         gaps = unknown.get(each.provider)
@@ -190,11 +203,18 @@ def _gaps(run: Run, cost: CloudCost, unknown: dict[str, BoolArray], what: str) -
             continue
         turns = np.flatnonzero(np.diff(gaps, prepend=False, append=False))
         for first, end in zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True):
-            when = f"{clock(edges_s[first])}–{clock(edges_s[end])} UTC"
+            when = _stretch(float(edges_s[first]), float(edges_s[end]), with_day=end_s - start_s >= _DAY_S)
             why = f": {drawn(each.problem, limit=_WHY_LETTERS)}" if each.problem else ""
             text = f"{drawn(each.provider, limit=_NAME_LETTERS)}: {what} not known, {when}{why}"
             found.append(Unknown(start_s=float(edges_s[first]), end_s=float(edges_s[end]), text=text))
     return tuple(sorted(found, key=lambda gap: gap.start_s)[:_MOST_GAPS])
+
+
+def _stretch(first_s: float, end_s: float, *, with_day: bool) -> str:
+    """Return "14:13:20–14:15:01 UTC", with its days where the clock alone does not tell when that is."""
+    if with_day:
+        return f"{date_and_clock(first_s).removesuffix(' UTC')} – {date_and_clock(end_s)}"
+    return f"{clock(first_s)}–{clock(end_s)} UTC"
 
 
 def _subtitle(run: Run, cost: CloudCost) -> str:
@@ -215,7 +235,7 @@ def _remarks(run: Run, cost: CloudCost) -> list[str]:
     lacking = [each for each in cost.providers if max(each.unpriced_s, each.uncounted_s) >= LEAST_UNKNOWN_S]
     remarks += [_lacking(each, lasted_s) for each in lacking[:_MOST_REMARKS]]
     if len(lacking) > _MOST_REMARKS:
-        remarks.append(f"And so of {count(len(lacking) - _MOST_REMARKS, 'more provider')}.")
+        remarks.append(f"The same goes for {count(len(lacking) - _MOST_REMARKS, 'more provider')}.")
     if any(each.is_labelled for each in cost.providers):
         which = "" if all(each.is_labelled for each in cost.providers) else f" of {_names(_labelled(cost))}"
         remarks.append(f"Numbers{which} come from labels of workers: no cloud_provider_manager told of it.")
@@ -223,7 +243,8 @@ def _remarks(run: Run, cost: CloudCost) -> list[str]:
             provider_of(run.workers[row].latest.entry.labels) is None for row in rows_of(run, "worker", "process")
         )
         if homeless:
-            remarks.append(f"{count(homeless, 'worker')} without a provider label are in none of them.")
+            has = "is" if homeless == 1 else "are"
+            remarks.append(f"{count(homeless, 'worker')} without a provider label {has} in none of them.")
     if len(cost.currencies) > _MOST_CURRENCIES:
         remarks.append(f"{len(cost.currencies)} currencies: the first {_MOST_CURRENCIES} are drawn.")
     return remarks
@@ -234,15 +255,17 @@ def _labelled(cost: CloudCost) -> list[ProviderCost]:
 
 
 def _lacking(each: ProviderCost, lasted_s: float) -> str:
-    missing = {"workers": each.uncounted_s, "price": each.unpriced_s}
-    what = [name for name, seconds in missing.items() if seconds >= LEAST_UNKNOWN_S]
-    longest_s = max(missing.values())
-    when = "" if longest_s >= lasted_s - LEAST_UNKNOWN_S else f" for {duration(longest_s)}"
+    missing: dict[str, list[str]] = {}
+    for name, seconds in (("workers", each.uncounted_s), ("price", each.unpriced_s)):
+        if seconds >= LEAST_UNKNOWN_S:
+            when = "" if seconds >= lasted_s - LEAST_UNKNOWN_S else f" for {duration(seconds)}"
+            missing.setdefault(when, []).append(name)
+    said = ", ".join(f"{' and '.join(names)} not known{when}" for when, names in missing.items())
     why = f": {drawn(each.problem, limit=_WHY_LETTERS).rstrip('.')}" if each.problem else ""
-    return f"{drawn(each.provider, limit=_NAME_LETTERS)}: {' and '.join(what)} not known{when}{why}."
+    return f"{drawn(each.provider, limit=_NAME_LETTERS)}: {said}{why}."
 
 
 def _notice(run: Run) -> str:
     if run.measured_ticks or run.workers:
         return " ".join((NO_PROVIDER, *run.notes))
-    return " ".join(("Nothing has been recorded yet.", *run.notes))
+    return " ".join((why_nobody(run), *run.notes))

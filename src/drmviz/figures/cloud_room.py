@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from textwrap import wrap
 
 import numpy as np
@@ -17,7 +18,7 @@ NARROW_PX = 760
 AXIS_PX, NAME_PX, LINE_PX, ROW_PX, BAR_PX = 28, 26, 16, 23, 12
 COLUMNS_AT: tuple[float | None, ...] = (0.22, 0.58, 0.75, 0.86, 1.0)
 """Where the columns of the table end, of which the first begins there, as shares of the plot's width."""
-PHONE_COLUMNS_AT: tuple[float | None, ...] = (None, 0.48, 0.8, 1.0, None)
+PHONE_COLUMNS_AT: tuple[float | None, ...] = (None, 0.45, 0.8, 1.0, None)
 _TOP_PX, _BARE_TOP_PX, _BOTTOM_PX, _GAP_PX = 72, 6, 14, 12
 _PANEL_PX, _LEAST_PANEL_PX, _WITH_TABLE_PX = 150, 40, 70
 _LETTER_PX, _LABEL_PX, _LONGEST_LABEL = 6.5, 13, 20
@@ -65,7 +66,7 @@ class Room:
         beside = self.letters - 2 * (len(panel.name) + len(panel.unit))
         if not self.is_narrow and len(panel.said) <= beside:
             return []
-        return wrap(panel.said, self.letters)[:4]
+        return list(_lines(panel.said, self.letters)[:4])
 
     @property
     def bar_at_px(self) -> int:
@@ -86,7 +87,7 @@ class Room:
         return places
 
     def remark_lines(self, remark: str) -> list[str]:
-        return wrap(remark, self.letters)[:5]
+        return list(_lines(remark, self.letters)[:5])
 
     @property
     def plot_px(self) -> int:
@@ -163,3 +164,8 @@ def written(levels: Sequence[float]) -> list[str]:
     step = levels[1] if len(levels) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step)))
     return [f"{level:,.{digits}f}" for level in levels]
+
+
+@lru_cache(maxsize=256)
+def _lines(text: str, letters: int) -> tuple[str, ...]:
+    return tuple(wrap(text, letters))

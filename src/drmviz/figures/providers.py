@@ -44,7 +44,10 @@ def providers_of(run: Run) -> tuple[str, ...]:
 
     Where there are more than get a look of their own, those with most workers come before the others.
     """
-    size = Counter(provider_of(worker.latest.entry.labels) for worker in run.workers)
+    size = Counter(run.labelled("provider"))
+    for worker in run.workers:
+        for life in worker.incarnations[:-1]:  # who came back may have run elsewhere before
+            size.setdefault(provider_of(life.entry.labels), 0)
     for usage in run.cloud:
         size[usage.provider] = max(size[usage.provider], usage.workers or 0)
     by_name = sorted((name for name in size if name is not None), key=lambda name: (name.casefold(), name))

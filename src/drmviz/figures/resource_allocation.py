@@ -12,6 +12,7 @@ from drmviz.figures.allocation import Allocation, Panel, Segment
 from drmviz.figures.allocation_room import LEAST_ROW_PX, MERGED_ROW_PX, rows_px
 from drmviz.figures.amounts import NAMES, NO_RESOURCE, UNITS, Unit, allotments, amount, counted, needed
 from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.emptiness import why_nobody
 from drmviz.figures.names import count, drawn
 from drmviz.figures.theme import THEMES
 from drmviz.figures.units import date_and_clock, duration, percent
@@ -27,8 +28,13 @@ _SHARE = Unit(one="% of capacity", many="% of capacity", size=0.01)
 
 
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
-    """Name the metrics to read: use and reservation of the resource asked for, or of the usual three."""
-    return needed(options)
+    """Name the metrics to read: use and reservation of each resource, where their highest values are asked for."""
+    return needed(options) if options.statistic == "max" else ()
+
+
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: the same ones, where means are asked for."""
+    return needed(options) if options.statistic == "mean" else ()
 
 
 def arrange(run: Run, options: FigureOptions) -> Allocation:
@@ -216,7 +222,7 @@ def _subtitle(run: Run, options: FigureOptions, panels: tuple[Panel, ...]) -> st
     parts = [drawn(run.header.title), count(len(run.workers), "worker")]
     if run.columns:
         statistic = "mean" if options.statistic == "mean" else "highest values"
-        parts.append(f"{statistic} of {duration(run.columns * run.width_s)}")
+        parts.append(f"{statistic} of {duration(run.end_s - run.start_s)}")
     most = max((int(panel.counts.max(initial=1)) for panel in panels), default=1)
     gone = any(panel.gone.any() for panel in panels)
     if panels:
@@ -230,8 +236,7 @@ def _subtitle(run: Run, options: FigureOptions, panels: tuple[Panel, ...]) -> st
 
 def _notice(run: Run, options: FigureOptions) -> str:
     if run.is_empty:
-        why = "No worker was seen in this window" if run.measured_ticks else "Nothing has been recorded yet"
-        return " ".join((f"{why}.", *run.notes))
+        return " ".join((why_nobody(run), *run.notes))
     found = allotments(run, options)
     if options.metric is None:
         return " ".join(("Neither use nor reservations of CPU, memory or GPU were recorded.", *run.notes))

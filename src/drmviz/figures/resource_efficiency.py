@@ -13,6 +13,7 @@ from drmviz.figures.base import FigureOptions, PlotlySpec
 from drmviz.figures.efficiency import MOST_WORST, Efficiency, Panel
 from drmviz.figures.efficiency_labels import placed
 from drmviz.figures.efficiency_words import Words, why_not
+from drmviz.figures.emptiness import why_nobody
 from drmviz.figures.names import count, drawn
 from drmviz.figures.providers import provider_of, providers_of
 from drmviz.figures.theme import THEMES
@@ -31,8 +32,13 @@ _CELLS = 400
 
 
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
-    """Name the metrics to read: use and reservation of the resource asked for, or of the usual three."""
-    return needed(options)
+    """Name the metrics to read: use and reservation of each resource, where their highest values are asked for."""
+    return needed(options) if options.statistic == "max" else ()
+
+
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: the same ones, where means are asked for."""
+    return needed(options) if options.statistic == "mean" else ()
 
 
 def arrange(run: Run, options: FigureOptions) -> Efficiency:
@@ -150,7 +156,7 @@ def _subtitle(run: Run, options: FigureOptions, found: list[Allotment], panels: 
     parts = [drawn(run.header.title), count(len(run.workers), "worker")]
     if run.columns:
         statistic = "mean" if options.statistic == "mean" else "highest use against highest reservation"
-        parts.append(f"{statistic} of {duration(run.columns * run.width_s)}")
+        parts.append(f"{statistic} of {duration(run.end_s - run.start_s)}")
         parts.append(date_and_clock(float(run.starts_at_s[0])))
     shown = {panel.name for panel in panels}
     for of in found if panels else ():
@@ -162,8 +168,7 @@ def _subtitle(run: Run, options: FigureOptions, found: list[Allotment], panels: 
 
 def _notice(run: Run, options: FigureOptions, found: list[Allotment]) -> str:
     if run.is_empty:
-        why = "No worker was seen in this window" if run.measured_ticks else "Nothing has been recorded yet"
-        return " ".join((f"{why}.", *run.notes))
+        return " ".join((why_nobody(run), *run.notes))
     if options.metric is not None and not found:
         return NO_RESOURCE
     if found and not any(of.workers for of in found):

@@ -12,10 +12,11 @@ import numpy as np
 from drmviz.analysis.scaling import LOST
 from drmviz.figures import heatmap_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.emptiness import why_nobody
 from drmviz.figures.heatmap import METRIC_NAMES, MOST_ROWS, Event, Group, Heatmap, Panel, Rows
 from drmviz.figures.names import count, drawn
 from drmviz.figures.occupancy import tests_by_cell
-from drmviz.figures.providers import provider_of, providers_of
+from drmviz.figures.providers import providers_of
 from drmviz.figures.rows import panel_height_px
 from drmviz.figures.theme import THEMES
 from drmviz.figures.units import date_and_clock, duration, percent
@@ -42,6 +43,11 @@ _MOST_NAMED = 6
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
     """Name the metrics to read: the one asked for, or the usual three."""
     return USUAL if options.metric is None else (options.metric,)
+
+
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: none."""
+    return ()
 
 
 def arrange(run: Run, options: FigureOptions) -> Heatmap:
@@ -89,7 +95,7 @@ def describe(numbers: Heatmap) -> str:
 
 def _by_provider(run: Run, options: FigureOptions) -> Run:
     """Return the run with the workers of one provider together; as it is where the user named its rows."""
-    homes = [provider_of(worker.latest.entry.labels) or "" for worker in run.workers]
+    homes = [home or "" for home in run.labelled("provider")]
     if options.workers_named or len(set(homes)) < 2:
         return run
     order = np.array(sorted(range(len(homes)), key=lambda row: (not homes[row], homes[row].casefold(), homes[row])))
@@ -106,7 +112,7 @@ def _by_provider(run: Run, options: FigureOptions) -> Run:
 
 def _groups(run: Run, per_row: int) -> tuple[Group, ...]:
     """Return the stretches of rows that run at one place, if there is more than one place."""
-    homes = [provider_of(worker.latest.entry.labels) for worker in run.workers[::per_row]]
+    homes = run.labelled("provider")[::per_row]
     if len(set(homes)) < 2:
         return ()
     starts = [row for row in range(len(homes)) if row == 0 or homes[row] != homes[row - 1]]
@@ -143,9 +149,7 @@ def _per_row(workers: int, options: FigureOptions, *, panels: int) -> int:
 def _panels(run: Run, metrics: Sequence[Metric], options: FigureOptions, note: str) -> tuple[Panel, ...]:
     """Lay out each metric; where some workers have no GPU, those that have one are the rows of what GPUs do."""
     everybody = np.arange(len(run.workers))
-    equipped = np.array(
-        [row for row, worker in enumerate(run.workers) if worker.capacity.gpu_count != 0], dtype=np.intp
-    )
+    equipped = np.flatnonzero(run.capacities("gpu_count") != 0)
     panels: list[Panel] = []
     known: dict[int, Rows] = {}
     for metric in metrics:
@@ -233,7 +237,7 @@ def _subtitle(run: Run, statistic: Statistic, per_row: int) -> str:
     parts = [drawn(run.header.title), f"{workers}, {per_row} per row" if per_row > 1 else workers]
     if run.columns:
         parts.append(date_and_clock(float(run.starts_at_s[0])))
-        parts.append(duration(run.columns * run.width_s))
+        parts.append(duration(run.end_s - run.start_s))
         cell = "mean" if statistic == "mean" else "highest value"
         parts.append(f"{cell} of {duration(run.width_s)} per cell")
     return " · ".join(part for part in parts if part)
@@ -241,8 +245,7 @@ def _subtitle(run: Run, statistic: Statistic, per_row: int) -> str:
 
 def _notice(run: Run, options: FigureOptions, metrics: list[Metric]) -> str | None:
     if run.is_empty:
-        why = "No worker was seen in this window" if run.measured_ticks else "Nothing has been recorded yet"
-        return " ".join((f"{why}.", *run.notes))
+        return " ".join((why_nobody(run), *run.notes))
     if options.metric is None and not metrics:
         return " ".join(("None of CPU, memory and GPU was measured in this window.", *run.notes))
     if metrics and metrics[0] in RESERVED.values() and metrics[0] != options.metric:
@@ -260,11 +263,12 @@ def _events(run: Run) -> tuple[Event, ...]:
     shown = {worker.id for worker in run.workers}
     start_s, span_s = float(run.starts_at_s[0]), run.columns * run.width_s
     gathered: dict[tuple[int, str], list[FleetChange]] = {}
+    first_tick_s = run.header.started_at_s + max(run.header.interval_s, 1e-3)
     for change in run.changes:
         place = int((change.at_s - start_s) / span_s * _MOST_EVENTS)
         if change.worker not in shown or not change.is_of_the_fleet or not 0 <= place < _MOST_EVENTS:
             continue
-        if change.change == "joined" and change.at_s < start_s + run.width_s:
+        if change.change == "joined" and change.at_s < first_tick_s:
             continue
         kind = "added" if change.change == "joined" else "lost" if change.why in LOST else "removed"
         gathered.setdefault((place, kind), []).append(change)

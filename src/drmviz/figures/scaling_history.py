@@ -10,6 +10,7 @@ from drmviz.analysis.scaling import Episode, FleetSize, episodes, fleet_size, fl
 from drmviz.analysis.utilization import rows_of
 from drmviz.figures import scaling_plotly
 from drmviz.figures.base import FigureOptions, PlotlySpec
+from drmviz.figures.emptiness import why_nobody
 from drmviz.figures.heatmap import METRIC_NAMES
 from drmviz.figures.names import count, drawn
 from drmviz.figures.scaling import Line, ScalingHistory
@@ -37,6 +38,11 @@ _MOST_ITEMS, _MOST_HOLDS = 8, 3
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
     """Name the metrics to read: the one asked for, or the usual three."""
     return USUAL if options.metric is None else (options.metric,)
+
+
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: none."""
+    return ()
 
 
 def arrange(run: Run, options: FigureOptions) -> ScalingHistory:
@@ -210,7 +216,7 @@ def _subtitle(run: Run) -> str:
     parts = [drawn(run.header.title), count(len(run.workers), "worker")]
     if run.columns:
         parts.append(date_and_clock(float(run.starts_at_s[0])))
-        parts.append(duration(run.columns * run.width_s))
+        parts.append(duration(run.end_s - run.start_s))
     if run.decisions:
         parts.append(count(len(run.decisions), "decision"))
     return " · ".join(part for part in parts if part)
@@ -219,5 +225,4 @@ def _subtitle(run: Run) -> str:
 def _notice(run: Run) -> str | None:
     if run.columns and (run.workers or run.decisions):
         return None
-    why = "No worker was seen in this window" if run.measured_ticks else "Nothing has been recorded yet"
-    return " ".join((f"{why}.", *run.notes))
+    return " ".join((why_nobody(run), *run.notes))

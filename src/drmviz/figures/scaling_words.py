@@ -64,10 +64,11 @@ def based_on(decision: ScalingDecision) -> str:
     metric = metric_of(decision)
     name = METRIC_NAMES[metric] if metric else drawn(decision.metric or "", limit=40).replace("_", " ")
     value, threshold = levels(decision)
+    window_s = _finite(decision.window_s)
     parts = [
         f"{name} {value}".strip() if value else name,
         f"threshold {threshold}" if threshold else "",
-        f"over {duration(decision.window_s)}" if decision.window_s else "",
+        f"over {duration(window_s)}" if window_s else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -100,13 +101,13 @@ def decision_hover(episode: Episode, *, start_s: float, end_s: float) -> tuple[s
     """Return all that is known of a decision, line by line."""
     decision = episode.newest
     when = stretch(episode.since_s, decision.decided_at_s, start_s, end_s)
-    left_s = decision.cooldown_remaining_s
+    left_s, utilization = _finite(decision.cooldown_remaining_s), _finite(decision.utilization)
     lines = [
         f"{when} UTC · {heading(episode)}",
         *wrapped(decision.reason, letters=_HOVER_LETTERS, lines=_HOVER_LINES),
         based_on(decision),
         "" if left_s is None else f"cooldown {duration(left_s)} left" if left_s > 0 else "no cooldown left",
-        f"utilization {percent(decision.utilization * 100)}" if decision.utilization is not None else "",
+        f"utilization {percent(utilization * 100)}" if utilization is not None else "",
         f"type {drawn(decision.worker_type, limit=40)}" if decision.worker_type else "",
         f"workers {_names(decision.worker_ids)}" if decision.worker_ids else "",
         " · ".join(after(episode.aftermath)),
@@ -164,6 +165,11 @@ def _level(decision: ScalingDecision, level: float | None, *, beside: float | No
         return percent(level * 100)
     digits = next((n for n in (0, 1, 2) if f"{level * 100:.{n}f}" != f"{beside * 100:.{n}f}"), 3)
     return f"{level * 100:.{digits}f} %"
+
+
+def _finite(number: float | None) -> float | None:
+    """Return a number that a source stated, unless it makes no sense: below zero, infinite or none."""
+    return number if number is not None and 0 <= number < math.inf else None
 
 
 def _names(workers: Sequence[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 MOST_BARS = 3000
 MOST_RANKED = 12
 _PIXELS = 1200
+_OTHER_LOOK = LOOKS.index("other")
+_LOOK_OF = {look: place for place, look in enumerate(LOOKS)} | {"rerun": LOOKS.index("failed")}
 
 
 def needs(options: FigureOptions) -> tuple[Metric, ...]:
@@ -31,30 +34,38 @@ def needs(options: FigureOptions) -> tuple[Metric, ...]:
     return ()
 
 
+def means(options: FigureOptions) -> tuple[Metric, ...]:
+    """Name the metrics of which the mean over the window is enough: none."""
+    return ()
+
+
 def arrange(run: Run, options: FigureOptions) -> Timeline:
     """Lay the tests out as bars in the rows of their workers; neighbours too short to be seen become one bar."""
-    tasks = sorted(run.tasks, key=lambda task: task.started_at_s)
-    workers = tuple(dict.fromkeys([*(w.id for w in run.workers if tasks), *(task.worker for task in tasks)]))
-    start_s = min([run.start_s, *(task.started_at_s for task in tasks)])
-    end_s = max([run.end_s, start_s + 1e-3, *(task.ended_at_s for task in tasks)])
-    looks = np.array([_look(task) for task in tasks], dtype=np.int64)
+    tasks = sorted(run.tasks, key=attrgetter("started_at_s"))
+    workers = tuple(dict.fromkeys([*(w.id for w in run.workers if tasks), *map(attrgetter("worker"), tasks)]))
+    spans = _spans(tasks, workers)
+    start_s = min(run.start_s, float(spans.begin_s.min(initial=np.inf)))
+    end_s = max(run.end_s, start_s + 1e-3, float(spans.end_s.max(initial=-np.inf)))
+    looks = np.array([_LOOK_OF.get(task.outcome, _OTHER_LOOK) for task in tasks], dtype=np.int64)
     final = np.array([task.outcome != "rerun" for task in tasks], dtype=np.bool_)
     counts = tuple(np.bincount(looks[final], minlength=len(LOOKS)).tolist())
     many = (
-        crowd(workers, *_spans(tasks, workers), looks >= LOOKS.index(BAD_LOOKS[0]), start_s=start_s, stop_s=end_s)
+        crowd(workers, *spans, looks >= LOOKS.index(BAD_LOOKS[0]), start_s=start_s, stop_s=end_s)
         if (len(workers) > MOST_ROWS)
         else None
     )
     return Timeline(
         title="Tests" if options.title is None else options.title,
-        subtitle=_subtitle(run, tasks, workers, start_s, end_s, per_row=many.per_row if many else 1),
+        subtitle=_subtitle(run, spans, workers, start_s, end_s, per_row=many.per_row if many else 1),
         workers=workers,
         start_s=start_s,
         end_s=end_s,
         crowd=many,
-        bars=_bars(() if many else tasks, looks[: 0 if many else None], workers, pixel_s=(end_s - start_s) / _PIXELS),
+        bars=_bars((), looks[:0], _spans((), ()), pixel_s=1.0)
+        if many
+        else _bars(tasks, looks, spans, pixel_s=(end_s - start_s) / _PIXELS),
         counts=counts,
-        rankings=_rankings(tasks),
+        rankings=_rankings(tasks, spans.end_s - spans.begin_s),
         notice=None if tasks else " ".join(("No tests were recorded in this window.", *run.notes)),
     )
 
@@ -82,21 +93,15 @@ def describe(numbers: Timeline) -> str:
     return f"Timeline of {numbers.subtitle}; {outcomes}; {'; '.join(tops)}."
 
 
-def _look(task: Task) -> int:
-    if task.outcome == "rerun":
-        return LOOKS.index("failed")
-    return LOOKS.index(task.outcome) if task.outcome in LOOKS else LOOKS.index("other")
-
-
 def _subtitle(
-    run: Run, tasks: Sequence[Task], workers: tuple[str, ...], start_s: float, end_s: float, *, per_row: int
-) -> str:
-    if not tasks:
+    run: Run, spans: _Spans, workers: tuple[str, ...], start_s: float, end_s: float, *, per_row: int
+) -> str:  # fmt: skip
+    if not len(spans.row):
         return drawn(run.header.title)
-    busy_s = sum(task.duration_s for task in tasks)
+    busy_s = float((spans.end_s - spans.begin_s).sum())
     parts = [
         drawn(run.header.title),
-        f"{count(len(tasks), 'test')} on {count(len(workers), 'worker')}"
+        f"{count(len(spans.row), 'test')} on {count(len(workers), 'worker')}"
         + (f", {per_row} per row" if per_row > 1 else ""),
         date_and_clock(start_s),
         duration(end_s - start_s),
@@ -105,8 +110,8 @@ def _subtitle(
     return " · ".join(part for part in parts if part)
 
 
-def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, pixel_s: float) -> Bars:
-    rows, starts, ends = _spans(tasks, workers)
+def _bars(tasks: Sequence[Task], looks: IntArray, spans: _Spans, *, pixel_s: float) -> Bars:
+    rows, starts, ends = spans
     while True:
         group = _groups(rows, looks, starts, ends, pixel_s)
         if not tasks or group.max() < MOST_BARS:
@@ -129,12 +134,20 @@ def _bars(tasks: Sequence[Task], looks: IntArray, workers: tuple[str, ...], *, p
     )
 
 
-def _spans(tasks: Sequence[Task], workers: tuple[str, ...]) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return the row of each test, when it began and when it ended."""
+class _Spans(NamedTuple):
+    """The row of each test, when it began and when it ended; arrays of shape (tests,)."""
+
+    row: IntArray
+    begin_s: FloatArray
+    end_s: FloatArray
+
+
+def _spans(tasks: Sequence[Task], workers: tuple[str, ...]) -> _Spans:
     row_of = {worker: row for row, worker in enumerate(workers)}
     rows = np.array([row_of[task.worker] for task in tasks], dtype=np.int64)
     starts = np.array([task.started_at_s for task in tasks], dtype=np.float64)
-    return rows, starts, np.maximum(starts, np.array([task.ended_at_s for task in tasks], dtype=np.float64))
+    ends = np.array([task.ended_at_s for task in tasks], dtype=np.float64)
+    return _Spans(rows, starts, np.maximum(starts, ends))
 
 
 def _groups(rows: IntArray, looks: IntArray, starts: FloatArray, ends: FloatArray, pixel_s: float) -> IntArray:
@@ -158,48 +171,44 @@ def _text(task: Task, many: int) -> str:
     return f"{drawn(task.name)} · {drawn(task.outcome)} · {duration(task.duration_s)}"
 
 
-def _rankings(tasks: Sequence[Task]) -> tuple[Ranking, ...]:
+def _rankings(tasks: Sequence[Task], lasted_s: FloatArray) -> tuple[Ranking, ...]:
     """Rank the last attempt of each test by time, and by memory, or CPU seconds where no memory is known."""
-    last = list({task.name: task for task in tasks}.values())
-    if not last:
+    last = np.array(list({task.name: place for place, task in enumerate(tasks)}.values()), dtype=np.int64)
+    if not len(last):
         return ()
-    slowest = _ranked(
-        last, lambda task: task.duration_s, duration, title="Slowest tests", explained="from setup to teardown"
-    )
+    slowest = _ranked(tasks, last, lasted_s[last], duration, title="Slowest tests", explained="from setup to teardown")
+    memory = np.array([task.memory_bytes or 0 for task in tasks], dtype=np.float64)[last]
     hungriest = _ranked(
-        [task for task in last if task.memory_bytes],
-        lambda task: float(task.memory_bytes or 0),
-        size,
-        title="Hungriest tests",
-        explained="rise of peak memory",
+        tasks, last[memory > 0], memory[memory > 0], size, title="Hungriest tests", explained="rise of peak memory"
     )
     if hungriest is None:
+        cpu_s = np.array([task.cpu_s or 0 for task in tasks], dtype=np.float64)[last]
         hungriest = _ranked(
-            [task for task in last if task.cpu_s],
-            lambda task: float(task.cpu_s or 0),
-            duration,
-            title="Most CPU time",
+            tasks, last[cpu_s > 0], cpu_s[cpu_s > 0], duration, title="Most CPU time",
             explained="seconds of CPU; no rise of memory is known",
-        )
+        )  # fmt: skip
     return tuple(ranking for ranking in (slowest, hungriest) if ranking is not None)
 
 
 def _ranked(
     tasks: Sequence[Task],
-    value_of: Callable[[Task], float],
+    places: IntArray,
+    values: FloatArray,
     written: Callable[[float], str],
     *,
     title: str,
     explained: str,
 ) -> Ranking | None:
-    top = sorted(tasks, key=value_of, reverse=True)[:MOST_RANKED]
-    if not top:
+    """Rank tests, given by their places among all of them, by their values."""
+    highest = np.argsort(-values, kind="stable")[:MOST_RANKED]
+    if not len(highest):
         return None
+    top, values_of = [tasks[place] for place in places[highest].tolist()], values[highest].tolist()
     return Ranking(
         title=title,
         explained=explained,
         names=tuple(task.name for task in top),
-        values=tuple(value_of(task) for task in top),
-        written=tuple(written(value_of(task)) for task in top),
+        values=tuple(values_of),
+        written=tuple(map(written, values_of)),
         bad=tuple(task.outcome in BAD_LOOKS for task in top),
     )

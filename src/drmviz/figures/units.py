@@ -13,6 +13,8 @@ _STEPS_S = (
     *(1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000, 2592000, 7776000, 31536000),
 )
+_FIRST_S, _LAST_S = -62_135_596_800.0, 253_402_300_799.0
+"""The years 1 and 9999."""
 
 
 def percent(value: float) -> str:
@@ -56,7 +58,7 @@ def iso(moments_s: FloatArray) -> list[str]:
 
 def clock(moment_s: float, *, step_s: float = 1.0) -> str:
     """Return the time of day in UTC, as fine as steps of that size need."""
-    moment = datetime.fromtimestamp(moment_s, UTC)
+    moment = _moment(moment_s)
     if step_s >= 86400:
         return f"{moment:%b} {moment.day}"
     if step_s >= 60:
@@ -64,9 +66,14 @@ def clock(moment_s: float, *, step_s: float = 1.0) -> str:
     return f"{moment:%H:%M:%S}" if step_s >= 1 else f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
+def _moment(moment_s: float) -> datetime:
+    """Return the moment, or the first or last one that has a date where a source stated one beyond."""
+    return datetime.fromtimestamp(min(max(moment_s, _FIRST_S), _LAST_S), UTC)
+
+
 def date_and_clock(moment_s: float) -> str:
     """Return "2026-09-21 14:13 UTC"."""
-    return f"{datetime.fromtimestamp(moment_s, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{_moment(moment_s):%Y-%m-%d %H:%M} UTC"
 
 
 def ticks(start_s: float, end_s: float, *, most: int) -> tuple[list[float], list[str]]:

@@ -27,3 +27,14 @@ FloatArray = npt.NDArray[np.floating]
 """float32 for samples, float64 for times; NaN means "not known"."""
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.integer]
+
+CAPACITY_OF: dict[Metric, str] = {
+    "cpu_ratio": "cpu_millicores",
+    "memory_ratio": "memory_bytes",
+    "gpu_ratio": "gpu_count",
+    "gpu_memory_ratio": "gpu_memory_bytes",
+    "cpu_reserved_ratio": "cpu_millicores",
+    "memory_reserved_ratio": "memory_bytes",
+    "gpu_reserved_ratio": "gpu_count",
+}
+"""What the ratios are shares of, as `WorkerCapacity` names it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import FleetChange, ScalingDecision, ScalingPolicy
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, Metric, Statistic
 from drmviz.model.tasks import Task
-from drmviz.model.workers import Worker
+from drmviz.model.workers import Kind, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,8 @@ class Run:
     """float64, shape (workers,): the mean over every measured tick of the window; see `mean_of`."""
     notes: tuple[str, ...] = ()
     """What the reader of this history should know: damage, a clock that jumped, a recorder that was killed."""
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Columns of facts about workers that were asked for: thousands of workers are gone through once."""
 
     @property
     def columns(self) -> int:
@@ -91,10 +93,15 @@ class Run:
     def is_measured(self, metric: Metric, statistic: Statistic = "mean") -> bool:
         """Tell whether the metric was read and has at least one number in it."""
         grid = self.grids.get((metric, statistic))
-        return grid is not None and bool(np.isfinite(grid).any())
+        if grid is None:
+            return False
+        measured: bool = self.once(f"measured {metric} {statistic}", lambda: bool(np.isfinite(grid).any()))
+        return measured
 
     def mean_of(self, metric: Metric) -> FloatArray:
         """Return float64 of shape (workers,): the mean over what was measured in the window, NaN where nothing was.
+
+        Samples of who came back with another capacity weigh by what there was at the time.
 
         Raises:
             InvalidValueError: the mean of the metric was not read together with this run.
@@ -118,11 +125,48 @@ class Run:
         highest: FloatArray = np.fmax.reduce(grid, axis=1, initial=np.nan)
         return highest
 
+    def rows_of_kind(self, kind: Kind) -> tuple[int, ...]:
+        """Return the rows of workers, of processes, of hosts or of GPUs."""
+        kinds = self._column("kind", lambda worker: worker.kind)
+        rows: tuple[int, ...] = self.once(f"rows of {kind}", lambda: tuple(i for i, k in enumerate(kinds) if k == kind))
+        return rows
+
+    def capacities(self, name: str) -> FloatArray:
+        """Return one field of `WorkerCapacity` of every worker: float64, shape (workers,), NaN where not known."""
+
+        def stated() -> FloatArray:
+            values = [getattr(worker.capacity, name) for worker in self.workers]
+            column = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            column.setflags(write=False)
+            return column
+
+        capacities: FloatArray = self.once(f"capacity {name}", stated)
+        return capacities
+
+    def labelled(self, key: str) -> tuple[str | None, ...]:
+        """Return what each worker's labels say under that key, None where they say nothing."""
+        return self._column(f"label {key}", lambda worker: dict(worker.latest.entry.labels).get(key) or None)
+
+    def _column(self, name: str, of: Callable[[Worker], Any]) -> tuple[Any, ...]:
+        column: tuple[Any, ...] = self.once(name, lambda: tuple(of(worker) for worker in self.workers))
+        return column
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what was worked out under this name before, or work it out; whatever it is must not be changed."""
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
+
     @property
     def policy(self) -> ScalingPolicy:
         """What the fleet was scaled by, as far as it was recorded."""
         stated = self.header.facts.get("scaling_policy")
         return ScalingPolicy.of(stated) if isinstance(stated, Mapping) else ScalingPolicy()
+
+    def is_known(self, metric: Metric) -> bool:
+        """Tell whether there is at least one number of the metric, be it nothing but the mean of a window."""
+        means = self.means.get(metric)
+        return self.is_measured(metric) or (means is not None and bool(np.isfinite(means).any()))
 
     @classmethod
     def empty(cls, header: RunHeader) -> Run:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,43 +16,17 @@ from drmviz.model.metrics import FloatArray, Metric, Statistic
 from drmviz.model.run import Run
 from drmviz.model.tasks import OUTCOMES
 from drmviz.report import wording
+from drmviz.report.cards import Card, with_line
 from drmviz.report.charts import Chart, charts, scripts
 from drmviz.report.summary import summarize
+from drmviz.report.templating import template
 from drmviz.report.wording import NOT_MEASURED, count, percent
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 NEEDS: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio", "gpu_memory_ratio", "tasks_running")
 STATISTICS: tuple[Statistic, ...] = ("mean", "max")
 MOST_TESTS = 2000
 MOST_DEPARTURES = 200
 TOP = 25
-_NAME_WIDTH = 300
-_POINTS = 120
-
-SIGNS = {
-    "passed": "✓",
-    "failed": "✕",
-    "error": "!",
-    "crashed": "✖",
-    "skipped": "–",
-    "xfailed": "✓",
-    "xpassed": "✕",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """One number at the top of the page."""
-
-    label: str
-    value: str
-    unit: str = ""
-    detail: str = ""
-    line: str = ""
-    """Path of a sparkline in a box of 200 x 34; empty where there is nothing to draw."""
-    area: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +43,7 @@ def render(run: Run, host_run: Run | None = None, *, theme: Literal["light", "da
     """Return one self-contained HTML page; `theme` fixes what else follows the reader's preference."""
     sums = study(run, host_run)
     drawn = charts(run)
-    return _template().render(
+    return template("report.html.j2").render(
         run=run,
         header=run.header,
         theme=theme,
@@ -93,37 +66,13 @@ def render(run: Run, host_run: Run | None = None, *, theme: Literal["light", "da
     )
 
 
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("drmviz.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        seconds=wording.seconds,
-        percent=percent,
-        size=wording.size,
-        whole=wording.clean,
-        name=lambda text: wording.cut(text, _NAME_WIDTH),
-        sign=lambda outcome: SIGNS.get(outcome, "·"),
-        iso=wording.iso,
-    )
-    environment.globals.update(count=count)
-    return environment.get_template("report.html.j2")
-
-
 def _cards(run: Run, sums: Study) -> list[Card]:
     use, tail = sums.use, sums.table.tail
     rows = rows_of(run, "worker", "process")
     alive = run.alive[rows].sum(axis=0).astype(np.float64) if rows else np.empty(0)
     who = "Processes" if use.kind == "process" else "Workers"
     return [
-        _with_line(Card(label=who, value=str(len(use.workers)), detail=_beside_cores(sums)), alive),
+        with_line(Card(label=who, value=str(len(use.workers)), detail=_beside_cores(sums)), alive),
         _level_card("CPU", use.cpu.mean_ratio, _cpu_detail(sums), series(run, "cpu_ratio")),
         _level_card("Memory", use.memory.mean_ratio, _memory_detail(sums), series(run, "memory_ratio")),
         _level_card("GPU", use.gpu.mean_ratio, f"at most {percent(use.gpu.max_ratio)}", series(run, "gpu_ratio")),
@@ -144,7 +93,7 @@ def _cards(run: Run, sums: Study) -> list[Card]:
 def _level_card(label: str, ratio: float | None, detail: str, values: FloatArray) -> Card:
     if ratio is None:
         return Card(label=label, value="–", detail=NOT_MEASURED)
-    return _with_line(Card(label=label, value=percent(ratio).removesuffix(" %"), unit="%", detail=detail), values)
+    return with_line(Card(label=label, value=percent(ratio).removesuffix(" %"), unit="%", detail=detail), values)
 
 
 def _beside_cores(sums: Study) -> str:
@@ -174,38 +123,6 @@ def _tests_detail(sums: Study) -> str:
     if not bad:
         return f"✓ none failed, {wording.seconds(sums.table.total_s)} in all"
     return f"✕ {bad} failed, {wording.seconds(sums.table.total_s)} in all"
-
-
-def _with_line(card: Card, values: FloatArray) -> Card:
-    line, area = _sparkline(values)
-    return Card(label=card.label, value=card.value, unit=card.unit, detail=card.detail, line=line, area=area)
-
-
-def _sparkline(values: FloatArray) -> tuple[str, str]:
-    """Return the paths of a line and of the area below it; gaps stay gaps."""
-    if len(values) < 2 or not np.isfinite(values).any():
-        return "", ""
-    step = -(-len(values) // _POINTS)
-    padded = np.concatenate([values, np.full(-len(values) % step, np.nan)]).reshape(-1, step)
-    measured = np.isfinite(padded)
-    points = np.where(measured, padded, 0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
-    points[~measured.any(axis=1)] = np.nan
-    highest = max(float(np.nanmax(points)), 1e-9)
-    x = np.linspace(0, 200, len(points))
-    y = 32 - points / highest * 29
-    line, area, drawing = [], [], False
-    for i in range(len(points)):
-        if not np.isfinite(points[i]):
-            if drawing:
-                area.append(f"L{x[i - 1]:.1f} 34Z")
-            drawing = False
-            continue
-        line.append(f"{'L' if drawing else 'M'}{x[i]:.1f} {y[i]:.1f}")
-        area.append(f"L{x[i]:.1f} {y[i]:.1f}" if drawing else f"M{x[i]:.1f} 34L{x[i]:.1f} {y[i]:.1f}")
-        drawing = True
-    if drawing:
-        area.append("L200 34Z")
-    return "".join(line), "".join(area)
 
 
 def _facts(run: Run, sums: Study) -> list[tuple[str, str]]:

@@ -103,9 +103,13 @@ def elapsed(value: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
+_FIRST_S, _LAST_S = -62_135_596_800.0, 253_402_300_799.0
+"""The years 1 and 9999."""
+
+
 def iso(at_s: float | None) -> str | None:
-    """Return ISO 8601 in UTC."""
-    if at_s is None:
+    """Return ISO 8601 in UTC; None where a moment is not known or has no date."""
+    if at_s is None or not _FIRST_S <= at_s <= _LAST_S:
         return None
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

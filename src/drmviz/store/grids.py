@@ -48,29 +48,30 @@ class Columns:
 
 @dataclass(slots=True)
 class Totals:
-    """The sum and the number of samples of one metric by row, filled piece by piece."""
+    """The weighted sum and the weight of the samples of one metric by row, filled piece by piece."""
 
     rows: int
     _sums: FloatArray = field(init=False)
-    _counts: IntArray = field(init=False)
+    _counts: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         self._sums = np.zeros(self.rows, dtype=np.float64)
-        self._counts = np.zeros(self.rows, dtype=np.int64)
+        self._counts = np.zeros(self.rows, dtype=np.float64)
 
-    def add(self, rows: IntArray, values: FloatArray) -> None:
-        """Add float32 values of shape (members, ticks); `rows` gives the row of each member."""
+    def add(self, rows: IntArray, values: FloatArray, weights: FloatArray | None = None) -> None:
+        """Add float32 values of shape (members, ticks); `rows` and `weights` give the row and weight of each member."""
         missing = np.isnan(values)
         if missing.any():
             counts = values.shape[1] - missing.sum(axis=1)
             values = np.where(missing, np.float32(0), values)
         else:
             counts = np.full(len(rows), values.shape[1])
-        np.add.at(self._sums, rows, values.sum(axis=1, dtype=np.float64))
-        np.add.at(self._counts, rows, counts)
+        weight = 1.0 if weights is None else weights
+        np.add.at(self._sums, rows, values.sum(axis=1, dtype=np.float64) * weight)
+        np.add.at(self._counts, rows, counts * weight)
 
     def means(self) -> FloatArray:
-        """Return float64 of shape (rows,): the mean over every sample, NaN where there was none."""
+        """Return float64 of shape (rows,): the weighted mean over every sample, NaN where there was none."""
         means: FloatArray = np.full(self.rows, np.nan)
         np.divide(self._sums, self._counts, out=means, where=self._counts > 0)
         return means

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from json import JSONDecodeError
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
 from drmviz.model.cloud import CloudUsage
-from drmviz.model.metrics import METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.metrics import CAPACITY_OF, METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import decode
@@ -135,9 +137,8 @@ class Store:
         gathered: _Gathered | None = None
         with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
             runs = which()
-            newest = runs[-1][1]
             gathered = self._gather(runs, asked)
-        return Run.empty(newest) if gathered is None else _assembled(gathered, asked)
+        return Run.empty(_newest(runs)[1]) if gathered is None else _assembled(gathered, asked)
 
     def _everything(self) -> list[tuple[int, RunHeader]]:
         rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
@@ -149,20 +150,30 @@ class Store:
             return None
         window = Window.over(spans, asked.start_s, asked.end_s, at_most=asked.columns)
         spans = [span for span in spans if window.touches(span)] or spans[-1:]
-        lives = lives_in(self._connection, spans, window)
+        newest, header = _newest(runs)
+        lives = lives_in(self._connection, spans, window, newest=newest)
         shown = rows_shown([life for of_run in lives for life in of_run.values()], asked.kinds, asked.workers)
         row_by_id = {worker.id: row for row, worker in enumerate(shown)}
+        resized = _resized(shown)
         found = []
         for span, of_run in zip(spans, lives, strict=True):
             row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
             part = fetch(self._connection, span, window, (*asked.metrics, *asked.means), row_of, asked.workers)
-            if span.header.ended_at_s is None and not (span is spans[-1] and self.is_being_written):
+            part.resized = {
+                n: WorkerCapacity(**{name: getattr(life.capacity, name) for name in resized[life.id]})
+                for n, life in of_run.items()
+                if life.id in resized
+            }
+            if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
                 part.notes.append(_KILLED)
-            if span is not spans[-1]:
-                part.cloud += _unseen_after(span, part.cloud)
             found.append(part)
-        header = replace(runs[-1][1], started_at_s=min(header.started_at_s for _, header in runs))
-        return _Gathered(header, window, shown, found)
+        told = [{usage.provider for usage in part.cloud} for part in found]
+        for span, part, providers in zip(spans, found, told, strict=True):
+            if span.run != newest:
+                going_on = (names for other, names in zip(spans, told, strict=True) if other.goes_on_after(span))
+                part.cloud += _unseen_after(span, providers.difference(*going_on))
+        started_s = min(header.started_at_s for _, header in runs)
+        return _Gathered(_over_all(header, spans, started_s), window, shown, found)
 
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
@@ -223,11 +234,37 @@ class _Gathered:
     found: list[Fetched]
 
 
-def _unseen_after(span: Span, cloud: tuple[CloudUsage, ...]) -> tuple[CloudUsage, ...]:
-    """Return that nothing is known of any provider from the end of a run on."""
+def _resized(workers: Iterable[Worker]) -> dict[str, tuple[str, ...]]:
+    """Return who came back with other capacities, and which of them are known of all their lives."""
+    found = {}
+    for worker in workers:
+        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
+            found[worker.id] = tuple(
+                name
+                for name in dict.fromkeys(CAPACITY_OF.values())
+                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+            )
+    return found
+
+
+def _newest(runs: Sequence[tuple[int, RunHeader]]) -> tuple[int, RunHeader]:
+    """Return the run that was begun last, whatever a clock that was set back says of it."""
+    return max(runs, key=itemgetter(0))
+
+
+def _over_all(newest: RunHeader, spans: Sequence[Span], started_s: float) -> RunHeader:
+    """Return the newest header, from the beginning of the first run to the end of the last to end."""
+    if newest.ended_at_s is None:
+        return replace(newest, started_at_s=started_s)
+    ends_s = [span.end_us / 1e6 if span.header.ended_at_s is None else span.header.ended_at_s for span in spans]
+    return replace(newest, started_at_s=started_s, ended_at_s=max([newest.ended_at_s, *ends_s]))
+
+
+def _unseen_after(span: Span, providers: Iterable[str]) -> tuple[CloudUsage, ...]:
+    """Return that nothing is known of these providers from the end of a run on."""
     return tuple(
         CloudUsage(at_s=span.end_us / 1e6, provider=provider, problem="nothing was recorded")
-        for provider in dict.fromkeys(usage.provider for usage in cloud)
+        for provider in sorted(providers)
     )
 
 
@@ -248,7 +285,8 @@ def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
                 rows = _rows_of(piece, part.row_of)
                 for metric, values in unpacked:
                     into = [grids[metric, s] for s in asked.statistics if (metric, s) in grids]
-                    _place(piece, rows, values, columns, into, totals[metric])
+                    weights = _weights_of(piece, part.resized, metric)
+                    _place(piece, rows, values, columns, into, totals[metric], weights)
             except DamagedFrameError:
                 damaged += 1
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
@@ -300,16 +338,32 @@ def _rows_of(piece: Piece, row_of: dict[int, int]) -> IntArray:
     return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
 
 
+def _weights_of(piece: Piece, resized: Mapping[int, WorkerCapacity], metric: Metric) -> FloatArray | None:
+    """Return how much a sample of each member weighs; None where nobody came back with another capacity."""
+    name = CAPACITY_OF.get(metric)
+    if not resized or name is None:
+        return None
+    stated = (getattr(resized.get(member), name, None) for member in piece.members.tolist())
+    return np.array([1.0 if size is None else float(size) for size in stated])
+
+
 def _place(
-    piece: Piece, rows: IntArray, values: FloatArray, columns: Columns, grids: list[Grid], total: Totals
+    piece: Piece,
+    rows: IntArray,
+    values: FloatArray,
+    columns: Columns,
+    grids: list[Grid],
+    total: Totals,
+    weights: FloatArray | None,
 ) -> None:
     at_us = piece.at_us[: values.shape[1]]
     first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
     shown = rows >= 0
     if not shown.all():
         rows, values = rows[shown], values[shown]
+        weights = None if weights is None else weights[shown]
     if len(rows) and after > first:
         values = values[:, first:after]
-        total.add(rows, values)
+        total.add(rows, values, weights)
         for grid in grids:
             grid.add(rows, columns.of(at_us[first:after]), values)

@@ -13,6 +13,7 @@ from drmviz.errors import InvalidValueError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import RECORDING_BEGAN, RECORDING_ENDED, ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, IntArray, Metric
+from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import RunHeader
 from drmviz.model.tasks import Task
 from drmviz.model.workers import Incarnation
@@ -62,6 +63,10 @@ class Span:
             end_us=(int(stamps[-1]) // interval_us + 1) * interval_us,
             interval_us=interval_us,
         )
+
+    def goes_on_after(self, other: Span) -> bool:
+        """Tell whether this run was being recorded when the other one ended: a clock was set back between them."""
+        return self.first_us < other.end_us < self.end_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ class Fetched:
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
+    resized: dict[int, WorkerCapacity] = field(default_factory=dict)
+    """What incarnations had whose worker had another capacity in another life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +147,13 @@ class Piece:
     samples: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-def lives_in(connection: apsw.Connection, spans: Sequence[Span], window: Window) -> list[dict[int, Incarnation]]:
+def lives_in(
+    connection: apsw.Connection, spans: Sequence[Span], window: Window, *, newest: int
+) -> list[dict[int, Incarnation]]:
     """Return the incarnations of each run that lived in the window, by their numbers in their own run.
 
     Where there are several runs, numbers and ordinals go on from one to the next, and who outlived the recording of a
-    run leaves at its end: what happened afterwards nobody saw.
+    run leaves at its end, unless it is the newest: what happened afterwards nobody saw.
     """
     lives = [
         {
@@ -163,7 +172,7 @@ def lives_in(connection: apsw.Connection, spans: Sequence[Span], window: Window)
             told = replace(life, number=count, ordinal=ordinals[life.id])
             if life.why_joined is None and life.joined_at_s * 1e6 < span.first_us + span.interval_us:
                 told = replace(told, why_joined=RECORDING_BEGAN)
-            if life.left_at_s is None and span is not spans[-1]:
+            if life.left_at_s is None and span.run != newest:
                 told = replace(told, left_at_s=max(span.end_us / 1e6, life.joined_at_s), why_left=RECORDING_ENDED)
             of_run[number] = told
             count += 1

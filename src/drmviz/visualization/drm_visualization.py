@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,6 @@ from weakref import finalize
 
 from drmviz.errors import InvalidValueError
 from drmviz.figures import load, saving
-from drmviz.model.metrics import Metric
 from drmviz.model.run import Run
 from drmviz.model.status import OK, Status
 from drmviz.report import dashboard
@@ -21,7 +20,7 @@ from drmviz.system import Clock
 from drmviz.visualization.asking import Asked, Options, read_options
 from drmviz.visualization.collection import Collection, begin
 from drmviz.visualization.given import STORE_NAME, Given, Settings, checked_bool, checked_path
-from drmviz.visualization.history import History
+from drmviz.visualization.history import History, Needs
 from drmviz.visualization.targets import asked_path, kind_of, save_new, stamped
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class DRMVisualization:
             UsageError, StoreError, OutputError: as of the other files.
         """
         target = None if output_path is None else asked_path(output_path, never=self.store, formats=("html",))
-        page = dashboard.render(self._window(read_options({}), dashboard.NEEDS))
+        page = dashboard.render(self._window(read_options({}), Needs(columns=dashboard.NEEDS, means=dashboard.MEANS)))
         return self._written(page.encode("utf-8"), target, "dashboard", "html")
 
     def figure(self, name: str, **options: Unpack[Options]) -> plotly.graph_objects.Figure:
@@ -179,7 +178,7 @@ class DRMVisualization:
             InvalidValueError, StoreError: as of the methods that write files.
         """
         asked = read_options(options)
-        return saving.figure(name, self._window(asked, load(name).needs(asked.options)), asked.options)
+        return saving.figure(name, self._window(asked, _needs(name, asked)), asked.options)
 
     def cleanup(self) -> None:
         """End the collection, within two seconds; what was recorded can still be drawn. Calling it again does nothing.
@@ -207,7 +206,7 @@ class DRMVisualization:
         checked_bool("interactive", interactive)
         target = None if output_path is None else asked_path(output_path, never=self.store)
         kind = ("html" if interactive else "png") if target is None else kind_of(target)
-        run = self._window(asked, load(stem).needs(asked.options))
+        run = self._window(asked, _needs(stem, asked))
         return self._written(saving.content(stem, run, kind, asked.options), target, stem, kind)
 
     def _written(self, content: bytes, target: Path | None, stem: str, kind: str) -> Path:
@@ -216,7 +215,7 @@ class DRMVisualization:
         saving.save_bytes(content, target)
         return target
 
-    def _window(self, asked: Asked, needs: Sequence[Metric]) -> Run:
+    def _window(self, asked: Asked, needs: Needs) -> Run:
         run = self._history.window(asked, needs)
         return replace(run, notes=(*run.notes, *self._why_empty())) if run.is_empty else run
 
@@ -226,3 +225,13 @@ class DRMVisualization:
         return [
             f"{name}: {status.reason.rstrip('.')}." for name, status in self.statuses.items() if status.state != "OK"
         ]
+
+
+def _needs(stem: str, asked: Asked) -> Needs:
+    """Return what a figure needs, and the mean beside the statistic that was asked for."""
+    module, options = load(stem), asked.options
+    return Needs(
+        columns=module.needs(options),
+        means=module.means(options),
+        statistics=("mean",) if options.statistic == "mean" else ("mean", options.statistic),
+    )

@@ -44,7 +44,7 @@ class Settings:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
             raise InvalidValueError("dashboard_port", port, "must be a whole number from 0 (any free one) to 65535")
         if not _is_number(self.data_retention_days) or not 0 < self.data_retention_days < 1e6:
-            raise InvalidValueError("data_retention_days", self.data_retention_days, "must be a number of days above 0")
+            raise InvalidValueError("data_retention_days", self.data_retention_days, "must be days, above 0 and below a million")
         seconds = self.update_interval
         if not _is_number(seconds) or (seconds != 0 and not SHORTEST_INTERVAL_S <= seconds <= LONGEST_INTERVAL_S):
             reason = (
@@ -79,12 +79,12 @@ class Given:
             )
         if manager is None:
             return cls(cloud=cloud)
+        if callable(getattr(manager, "get_worker_statistics", None)):  # first: a mock is a path as well
+            return cls(manager=manager, cloud=cloud)
         if isinstance(manager, str | os.PathLike):
             if cloud is not None:
                 raise InvalidValueError("cloud_provider_manager", cloud, "cannot be asked about a recorded history")
             return cls(history=checked_path("dynamic_resource_manager", manager))
-        if callable(getattr(manager, "get_worker_statistics", None)):
-            return cls(manager=manager, cloud=cloud)
         if isinstance(getattr(manager, "name", None), str) and callable(getattr(manager, "read", None)):
             return cls(source=manager, cloud=cloud)
         raise InvalidValueError("dynamic_resource_manager", manager, _ACCEPTED)
@@ -129,9 +129,16 @@ def policy_of(sources: Sequence[Source]) -> ScalingPolicy:
 
 
 def checked_path(name: str, given: object) -> Path:
+    """Return a path from outside, or raise InvalidValueError."""
     if not isinstance(given, str | os.PathLike) or not str(given):
         raise InvalidValueError(name, given, "must be a path")
-    return Path(os.fsdecode(given)).expanduser()
+    path = os.fsdecode(given)
+    if "\0" in path:
+        raise InvalidValueError(name, path, "must be a path, and no path holds a zero byte")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise InvalidValueError(name, path, str(error)) from error
 
 
 def checked_bool(name: str, given: object) -> None:

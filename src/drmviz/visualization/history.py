@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
 
+import numpy as np
+
 from drmviz.errors import InvalidValueError, StoreDamagedError
+from drmviz.figures.resource_utilization_heatmap import RESERVED
 from drmviz.model.metrics import Metric, Statistic
 from drmviz.model.run import Run, RunHeader
 from drmviz.store import Store
 from drmviz.system import Clock, SystemClock
 from drmviz.visualization.asking import Asked
 
-_SHARED: tuple[Metric, ...] = (
-    "cpu_ratio",
-    "memory_ratio",
-    "gpu_ratio",
-    "cpu_reserved_ratio",
-    "memory_reserved_ratio",
-    "gpu_reserved_ratio",
-    "tasks_running",
-)
+_COLUMNS: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio", "cpu_reserved_ratio", "tasks_running")
+_MEANS: tuple[Metric, ...] = ("memory_reserved_ratio", "gpu_reserved_ratio")
 """What most figures draw from: read together, so that several figures of one moment need one reading."""
 MOST_KEPT_BYTES = 256 * 2**20
 _NOBODY = RunHeader(id="", title="", started_at_s=0.0, interval_s=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What somebody needs of a window."""
+
+    columns: tuple[Metric, ...] = ()
+    """Metrics whose columns are drawn."""
+    means: tuple[Metric, ...] = ()
+    """Metrics of which the mean over the window is enough."""
+    statistics: tuple[Statistic, ...] = ("mean",)
+
+    @property
+    def grids(self) -> Iterator[tuple[Metric, Statistic]]:
+        return ((metric, statistic) for metric in self.columns for statistic in self.statistics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,12 @@ class _Kept:
     asked: tuple[object, ...]
     run: Run
 
-    def serves(self, version: object, asked: tuple[object, ...], needed: Iterable[tuple[Metric, Statistic]]) -> bool:
-        return (self.version, self.asked) == (version, asked) and all(each in self.run.grids for each in needed)
+    def serves(self, version: object, asked: tuple[object, ...], needs: Needs) -> bool:
+        return (
+            (self.version, self.asked) == (version, asked)
+            and all(each in self.run.grids for each in needs.grids)
+            and all(metric in self.run.means for metric in needs.means)
+        )
 
 
 class History:
@@ -51,28 +66,27 @@ class History:
         self._lock = threading.Lock()
         self._kept: _Kept | None = None
 
-    def window(self, asked: Asked, needs: Sequence[Metric], *, statistics: Sequence[Statistic] | None = None) -> Run:
+    def window(self, asked: Asked, needs: Needs) -> Run:
         """Return these metrics of the window that was asked for; a run without anything where there is no file.
 
-        `statistics` are the one that was asked for and the mean, when None.
+        Where use was nowhere measured and reservations are known, their columns are there too.
 
         Raises:
             StoreError: the history cannot be read.
             InvalidValueError: no such worker lived in the window.
         """
-        if statistics is None:
-            statistics = tuple({"mean": None, asked.options.statistic: None})
         which = (asked.start_s, asked.end_s, asked.columns, asked.workers)
         with self._lock:
             version = self._version()
             if version is None:
                 return Run.empty(_NOBODY)
-            if self._kept is None or not self._kept.serves(
-                version, which, ((metric, statistic) for metric in needs for statistic in statistics)
-            ):
-                metrics = tuple(dict.fromkeys((*needs, *_SHARED)))
+            if self._kept is None or not self._kept.serves(version, which, needs):
                 self._kept = None
-                run = self._read(asked, metrics, statistics)
+                columns = tuple(dict.fromkeys((*needs.columns, *_COLUMNS)))
+                run = self._read(asked, replace(needs, columns=columns, means=(*needs.means, *_MEANS)))
+                instead = [granted for used, granted in RESERVED.items() if _stands_in(run, used, granted)]
+                if instead:
+                    run = self._read(asked, replace(needs, columns=(*columns, *instead), means=(*needs.means, *_MEANS)))
                 if sum(grid.nbytes for grid in run.grids.values()) > MOST_KEPT_BYTES:
                     return run
                 self._kept = _Kept(version, which, run)
@@ -83,7 +97,7 @@ class History:
         with self._lock:
             self._kept = None
 
-    def _read(self, asked: Asked, metrics: Sequence[Metric], statistics: Sequence[Statistic]) -> Run:
+    def _read(self, asked: Asked, needs: Needs) -> Run:
         with Store.open(self.path) as store:
             runs = store.runs()
             if not runs:
@@ -96,8 +110,9 @@ class History:
                 store.read_all,
                 start_s=start_s,
                 columns=asked.columns,
-                metrics=metrics,
-                statistics=statistics,
+                metrics=needs.columns,
+                means=[metric for metric in dict.fromkeys(needs.means) if metric not in needs.columns],
+                statistics=needs.statistics,
                 workers=asked.workers,
             )
             try:
@@ -118,6 +133,15 @@ class History:
         except FileNotFoundError:
             return (found.st_ino, found.st_mtime_ns, found.st_size)
         return (found.st_ino, found.st_mtime_ns, found.st_size, log.st_mtime_ns, log.st_size)
+
+
+def _stands_in(run: Run, used: Metric, granted: Metric) -> bool:
+    """Tell whether only reservations are known of a resource, and their columns were not read."""
+    return (
+        (granted, "mean") not in run.grids
+        and not run.is_measured(used)
+        and bool(np.isfinite(run.means.get(granted, np.nan)).any())
+    )
 
 
 def recorded_events(path: Path) -> Run | None:

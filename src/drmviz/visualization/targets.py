@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from drmviz.errors import InvalidValueError, OutputError, UsageError
+from drmviz.errors import OutputError, UsageError
 from drmviz.figures.saving import FORMATS, save_bytes
+from drmviz.visualization.given import checked_path
 
 
 def asked_path(output_path: object, *, never: Path, formats: tuple[str, ...] = FORMATS) -> Path:
@@ -16,17 +16,20 @@ def asked_path(output_path: object, *, never: Path, formats: tuple[str, ...] = F
 
     Raises:
         UsageError: its name ends in none of the formats.
-        OutputError: it is a folder, or the history.
+        InvalidValueError: it is no path.
+        OutputError: it is a folder, the history, or nothing that there can be.
     """
-    if not isinstance(output_path, str | os.PathLike):
-        raise InvalidValueError("output_path", output_path, "must be a path")
-    path = Path(os.fsdecode(output_path)).expanduser()
-    if path.is_dir():
+    path = checked_path("output_path", output_path)
+    try:
+        is_folder, is_history = path.is_dir(), path.resolve() == never.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise OutputError(path, getattr(error, "strerror", None) or str(error)) from error
+    if is_folder:
         raise OutputError(path, "it is a folder; name a file in it")
     if kind_of(path) not in formats:
         endings = ", ".join(f".{known}" for known in formats)
         raise UsageError(f"Cannot write {path.name!r}: the name must end in one of {endings}.")
-    if path.resolve() == never.resolve():
+    if is_history:
         raise OutputError(path, "it is the recorded history itself")
     return path
 

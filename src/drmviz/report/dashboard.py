@@ -1,0 +1,221 @@
+"""The dashboard of a fleet as one file: how it stands, how it got there, why it was scaled and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from drmviz.analysis.cost import cloud_cost
+from drmviz.analysis.efficiency import resource_of
+from drmviz.analysis.scaling import fleet_use
+from drmviz.analysis.utilization import rows_of
+from drmviz.figures import load
+from drmviz.figures.base import FigureOptions, ThemeName
+from drmviz.figures.heatmap import METRIC_NAMES
+from drmviz.figures.names import count
+from drmviz.figures.providers import providers_of
+from drmviz.figures.resource_utilization_heatmap import RESERVED
+from drmviz.figures.units import date_and_clock, duration
+from drmviz.model.metrics import FloatArray, Metric
+from drmviz.model.run import Run
+from drmviz.report import behind, feed
+from drmviz.report.behind import NO_NUMBERS, Numbers
+from drmviz.report.charts import Chart, drawn_chart, nothing_drawn, scripts
+from drmviz.report.fleet_cards import cards
+from drmviz.report.templating import template
+from drmviz.report.wording import iso
+
+_RATIOS: tuple[Metric, ...] = (*RESERVED, *RESERVED.values())
+MEANS: tuple[Metric, ...] = ("memory_reserved_ratio", "gpu_reserved_ratio")
+"""Metrics of which the mean over the window is enough where use was measured; else their columns are drawn."""
+NEEDS: tuple[Metric, ...] = (*(metric for metric in _RATIOS if metric not in MEANS), "tasks_running")
+"""Metrics that the run must hold, their means alone."""
+TITLE = "Resource dashboard"
+_FEW_ROWS, _MANY_ROWS = 6, 24
+"""Up to so few workers all metrics of a figure fit below each other; from so many on they share a given height."""
+_SIDE_PX, _CLOUD_PX, _SCALING_PX = 560, 620, 440
+_FEW_PROVIDERS = 4
+"""Of more, the table needs the room that it takes."""
+
+Behind = Callable[[Run, Metric, Any], Numbers]
+"""Makes the table of a metric; the last argument are the numbers of the figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One of the pictures that a section can show."""
+
+    name: str
+    """What its switch says; empty where there is nothing to switch."""
+    chart: Chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One figure of the page."""
+
+    id: str
+    title: str
+    said: str
+    span: str
+    """How wide it is: a class of the style sheet."""
+    variants: tuple[Variant, ...]
+
+
+def render(run: Run, *, theme: ThemeName | None = None, title: str | None = None) -> str:
+    """Return one self-contained HTML page; `theme` fixes what else follows the reader's preference.
+
+    The run must hold the means of `NEEDS`. A figure that cannot be drawn costs only itself.
+    """
+    run = replace(run, means={**run.means, **{metric: run.mean_of(metric) for metric in _RATIOS}})  # needed many times
+    use = {metric: fleet_use(run, metric) for metric in (*NEEDS, *MEANS) if run.is_measured(metric)}
+    cost = cloud_cost(run)
+    lasted_s = cost.end_s - cost.start_s
+    nothing = _nothing(run)
+    found = feed.entries(run, use)
+    sections = {} if nothing else {section.id: section for section in _sections(run, lasted_s, found)}
+    shown = feed.folded(found)
+    return template("dashboard.html.j2").render(
+        run=run,
+        header=run.header,
+        theme=theme,
+        title=TITLE if title is None else title,
+        name=title or run.header.title or TITLE,
+        lasted=duration(lasted_s) if lasted_s > 0 else "",
+        ended_at_s=cost.end_s,
+        ended=date_and_clock(cost.end_s),
+        iso=iso,
+        nothing=nothing,
+        cards=[] if nothing else cards(run, cost, use),
+        sections=sections,
+        entries=shown[: feed.MOST_SHOWN],
+        older=max(0, len(shown) - feed.MOST_SHOWN),
+        decided=count(len(run.decisions), "decision"),
+        next=feed.next_decision(run, use),
+        seen=_seen(run),
+        scripts=scripts([variant.chart for section in sections.values() for variant in section.variants]),
+    )
+
+
+def _means(run: Run) -> dict[Metric, FloatArray]:
+    held = [metric for metric, statistic in run.grids if statistic == "mean" and metric != "tasks_running"]
+    return {**run.means, **{metric: run.mean_of(metric) for metric in held}}
+
+
+def _nothing(run: Run) -> str:
+    """Return why there is nothing at all to see; empty where there is something."""
+    if not run.is_empty or run.cloud or run.decisions or run.tasks:
+        return ""
+    if run.measured_ticks:
+        return "No worker was seen in this window."
+    return "Nothing has been recorded yet. The page fills as soon as a worker has been measured."
+
+
+def _seen(run: Run) -> str:
+    parts = [count(len(run.workers), "worker") + " seen", count(run.measured_ticks, "sample")]
+    if run.columns:
+        parts.append(f"{duration(run.width_s)} per column")
+    return " · ".join(parts)
+
+
+def _sections(run: Run, lasted_s: float, found: Sequence[feed.Entry]) -> Iterable[Section]:
+    rows = len(rows_of(run, "worker", "process"))
+    cell = f"{count(rows, 'worker')}, {duration(lasted_s)}, mean of {duration(run.width_s)} per cell"
+    cloud_px = _CLOUD_PX if 0 < len(providers_of(run)) <= _FEW_PROVIDERS else None
+    yield Section(
+        id="use", title="Fleet utilization", said=cell, span="c8", variants=_use_variants(run)
+    )  # fmt: skip
+    yield Section(
+        id="scaling", title="Utilization and scaling", span="c12",
+        said="how busy the fleet was against its thresholds, what was decided, who came and went",
+        variants=_variants("scaling_history", run, [], lambda *_: feed.behind(found), height=_SCALING_PX),
+    )  # fmt: skip
+    yield Section(
+        id="allocation", title="Allocation", said="most idle first", span="c4",
+        variants=_variants(
+            "resource_allocation", run, _allotted(run, any), _allotted_behind,
+            height=_SIDE_PX if rows > _MANY_ROWS else None,
+        ),
+    )  # fmt: skip
+    yield Section(
+        id="efficiency", title="Efficiency", said="used against reserved", span="c4",
+        variants=_variants("resource_efficiency", run, _allotted(run, all), _shares_behind, height=_SIDE_PX),
+    )  # fmt: skip
+    yield Section(
+        id="cloud", title="Cloud usage and cost", said="", span="c4",
+        variants=_variants("cloud_resources", run, [], lambda *of: behind.providers(of[-1]), height=cloud_px),
+    )  # fmt: skip
+    if run.tasks:
+        yield Section(
+            id="tests", title="Tests over time", said=count(len(run.tasks), "test"), span="c12",
+            variants=_variants("test_timeline", run, [], lambda *_: behind.ran(run), height=None),
+        )  # fmt: skip
+
+
+def _allotted(run: Run, needed: Callable[[Iterable[bool]], bool]) -> list[Metric]:
+    """Return the metrics of which use or reservation is known, or both."""
+
+    def is_known(metric: Metric) -> bool:
+        return bool(np.isfinite(run.means.get(metric, np.nan)).any())
+
+    return [used for used, granted in RESERVED.items() if needed(map(is_known, (used, granted)))]
+
+
+def _allotted_behind(run: Run, metric: Metric, _: object) -> Numbers:
+    resource = resource_of(metric)
+    return NO_NUMBERS if resource is None else behind.allotted(run, resource)
+
+
+def _shares_behind(run: Run, metric: Metric, _: object) -> Numbers:
+    resource = resource_of(metric)
+    return NO_NUMBERS if resource is None else behind.shares(run, resource)
+
+
+def _use_variants(run: Run) -> tuple[Variant, ...]:
+    """Draw the heatmap, arranged once; where there are many workers each metric by itself."""
+    stem, options = "resource_utilization_heatmap", FigureOptions(title="")
+    try:
+        figure = load(stem)
+        numbers = figure.arrange(run, options)
+        panels = [(panel,) for panel in numbers.panels] if len(run.workers) > _FEW_ROWS else [numbers.panels]
+        return tuple(
+            Variant(
+                name="" if len(panels) == 1 else shown[0].name,
+                chart=replace(
+                    drawn_chart(f"figure-{stem}-{place}", figure, replace(numbers, panels=shown), options),
+                    numbers=behind.slices(run, shown[0].metric) if shown else NO_NUMBERS,
+                ),
+            )
+            for place, shown in enumerate(panels or [()])
+        )
+    except Exception as error:  # noqa: BLE001  a boundary: one figure of a set
+        return (_failed(f"figure-{stem}", error),)
+
+
+def _variants(stem: str, run: Run, metrics: list[Metric], table: Behind, *, height: int | None) -> tuple[Variant, ...]:
+    """Draw a figure for each metric, or once for all where there is room; what fails says so in its place."""
+    together = len(metrics) < 2 or (len(run.workers) <= _FEW_ROWS and height is None)
+    found = []
+    for metric in [None] if together else metrics:
+        options = FigureOptions(title="", metric=metric, height=height)
+        name = "" if metric is None else METRIC_NAMES[metric]
+        id_ = f"figure-{stem}" + (f"-{metric}" if metric else "")
+        try:
+            figure = load(stem)
+            numbers = figure.arrange(run, options)
+            chart = drawn_chart(id_, figure, numbers, options)
+            chart = replace(chart, numbers=table(run, metric or (metrics or NEEDS)[0], numbers))
+        except Exception as error:  # noqa: BLE001  a boundary: one figure of a set
+            found.append(_failed(id_, error, name=name))
+            continue
+        found.append(Variant(name=name, chart=chart))
+    return tuple(found)
+
+
+def _failed(id_: str, error: Exception, *, name: str = "") -> Variant:
+    return Variant(
+        name=name, chart=nothing_drawn(id_, f"This figure could not be drawn ({type(error).__name__}: {error}).")
+    )
