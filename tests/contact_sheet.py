@@ -16,7 +16,7 @@ from drmviz.figures import FIGURES
 from drmviz.figures.base import FigureOptions, ThemeName
 from drmviz.figures.saving import content, write
 from drmviz.model.cloud import CloudUsage
-from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.decisions import Action, FleetChange, ScalingDecision
 from drmviz.model.metrics import FloatArray
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
@@ -32,6 +32,7 @@ SIZES = (
     WorkerCapacity(cpu_millicores=16000, memory_bytes=64 * 2**30, gpu_count=0),
     WorkerCapacity(cpu_millicores=8000, memory_bytes=32 * 2**30, gpu_count=1, gpu_memory_bytes=24 * 2**30),
 )
+ACTIONS: tuple[Action, ...] = ("scale_up", "maintain", "scale_down", "maintain")
 PROVIDERS = ("on-premises", "aws", "gcp")
 POLICY = {
     "target_utilization": 0.7, "scale_up_threshold": 0.8, "scale_down_threshold": 0.3, "evaluation_window_s": 90,
@@ -70,7 +71,7 @@ def fleet(
         title=f"pytest -n {workers}",
         capacity=capacity,
         labels={n: {"provider": PROVIDERS[i % 3], "instance_type": f"type-{i % 4}"} for i, n in enumerate(names)},
-        **({"scaling_policy": POLICY} if decisions else {}),
+        scaling_policy=POLICY if decisions else None,
     )
     grids = dict(run.grids)
     wanted = {"cpu_ratio": 0.0, "memory_ratio": -0.2, **({"gpu_ratio": -0.1} if gpu else {})}
@@ -138,7 +139,7 @@ def decided(number: int, span_s: float, names: list[str], *, seed: int = 1) -> t
     random = np.random.default_rng(seed)
     made = []
     for i, at_s in enumerate(np.sort(random.uniform(0, span_s, number)).tolist()):
-        action = ("scale_up", "maintain", "scale_down", "maintain")[i % 4]
+        action = ACTIONS[i % 4]
         count = int(random.integers(1, 5)) if action != "maintain" else 0
         value, threshold = {"scale_up": (0.86, 0.8), "scale_down": (0.21, 0.3)}.get(action, (0.55, None))
         reason = {

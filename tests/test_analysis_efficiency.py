@@ -15,7 +15,7 @@ from drmviz.errors import InvalidValueError
 from drmviz.model.metrics import Metric
 from drmviz.model.resources import UNKNOWN_CAPACITY, WorkerCapacity
 from drmviz.model.run import Run
-from tests.building import recorded
+from tests.building import START_S, recorded
 
 NAN = float("nan")
 EIGHT = WorkerCapacity(cpu_millicores=8000, memory_bytes=32 * 2**30, gpu_count=2)
@@ -276,3 +276,62 @@ def test_parts_are_never_negative_and_add_up_to_what_is_had(rows: list[tuple[flo
                                of.capacity[within & (of.used <= of.reserved)])  # fmt: skip
     known = np.isfinite(of.efficiency_ratio)
     assert sum(why_unknown(of).values()) == int((~known).sum())
+
+
+def living(run: Run, **lives: tuple[tuple[float, float | None, int], ...]) -> Run:
+    """Return the run with workers that joined and left at these seconds, with so many millicores in each life."""
+    workers = []
+    for worker in run.workers:
+        told = [
+            dataclasses.replace(
+                worker.latest,
+                ordinal=ordinal,
+                joined_at_s=START_S + began,
+                left_at_s=None if left is None else START_S + left,
+                entry=dataclasses.replace(worker.latest.entry, capacity=WorkerCapacity(cpu_millicores=millicores)),
+            )
+            for ordinal, (began, left, millicores) in enumerate(lives[worker.id], start=1)
+        ]
+        workers.append(dataclasses.replace(worker, incarnations=tuple(told)))
+    return dataclasses.replace(run, workers=tuple(workers))
+
+
+def test_a_short_life_counts_by_its_seconds_and_not_by_the_columns_that_it_touched() -> None:
+    run = recorded({"a": [0.5] * 2, "b": [0.5] * 2}, width_s=100.0)
+    run = living(run, a=((0, None, 1000),), b=((95, 105, 1000),))
+
+    sums = total(allotment(run, "cpu"))
+
+    assert sums.capacity == pytest.approx(1.05)  # 200 s and 10 s of 200 s
+    assert sums.used == pytest.approx(0.525)
+    assert sums.averaged
+
+
+def test_the_last_column_counts_as_far_as_was_recorded() -> None:
+    run = recorded({"a": [0.5] * 2, "b": [0.5] * 2}, width_s=100.0)
+    run = dataclasses.replace(living(run, a=((0, None, 1000),), b=((0, 55, 1000),)), end_s=START_S + 110)
+
+    assert total(allotment(run, "cpu")).capacity == pytest.approx(1.5)
+
+
+def test_while_nobody_lived_nothing_was_had() -> None:
+    run = recorded({"a": [0.5] * 4, "b": [0.5] * 4}, width_s=10.0)
+    run = living(run, a=((0, 10, 2000),), b=((30, 40, 4000),))
+
+    assert total(allotment(run, "cpu")).capacity == pytest.approx(3.0)
+
+
+def test_who_came_back_larger_had_on_average_what_it_had_while_it_lived() -> None:
+    run = recorded({"a": [0.5] * 4}, width_s=10.0)
+    run = living(run, a=((0, 10, 2000), (10, None, 8000)))
+
+    mean, highest = allotment(run, "cpu"), allotment(run, "cpu", statistic="max")
+
+    np.testing.assert_allclose(mean.capacity, [(2 * 10 + 8 * 30) / 40])
+    np.testing.assert_array_equal(highest.capacity, [8.0])
+
+
+def test_lives_of_a_moment_are_still_shares_of_the_whole() -> None:
+    run = living(recorded({"a": [0.5], "b": [0.5]}), a=((0, 0, 1000),), b=((0, 0, 1000),))
+
+    assert total(allotment(run, "cpu")).capacity == 2.0

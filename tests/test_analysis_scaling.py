@@ -270,3 +270,47 @@ def test_the_leading_metric_is_the_one_that_scaled_the_fleet_most_often() -> Non
     assert leading_metric([*holds, decided("scale_up", 9, metric="memory")]) == "memory_ratio"
     assert leading_metric(holds) == "cpu_ratio"
     assert leading_metric([decided("scale_up", 0, metric="queue")]) is None
+
+
+def test_before_a_recording_began_nobody_knows_who_came() -> None:
+    decisions = (
+        decided("scale_up", -3600, count=2), decided("scale_up", -30, count=2), decided("scale_up", -10, count=1),
+    )  # fmt: skip
+    run = recorded({"a": [0.5] * 900}, decisions=decisions, changes=(joined("b", 5),))
+
+    early, late, filled = (episode.aftermath for episode in episodes(run))
+
+    assert early is not None and (early.happened, early.is_whole) == (0, False)
+    assert late is not None and (late.happened, late.is_whole) == (0, False)  # of two one may have come before
+    assert filled is not None and (filled.happened, filled.took_s) == (1, 15.0)
+
+
+def test_a_decision_is_not_watched_beyond_the_end_of_the_recording() -> None:
+    run = recorded({"a": [0.5] * 900}, decisions=(decided("scale_up", 90, count=3),))
+    run = lived(run, a=(0, 100, RECORDING_ENDED))
+
+    (only,) = episodes(run)
+
+    assert only.aftermath is not None
+    assert (only.aftermath.watched_s, only.aftermath.is_whole) == (10.0, False)
+
+
+def test_before_the_first_tick_the_number_of_workers_is_unknown_and_not_zero() -> None:
+    run = lived(recorded({"a": [0.5] * 4}, width_s=10.0), a=(16, None, None))
+    run = replace(run, header=replace(run.header, started_at_s=START_S + 4))
+
+    size = fleet_size(run)
+
+    np.testing.assert_array_equal(size.at_s - START_S, [0, 4, 16, 40])
+    np.testing.assert_array_equal(size.workers, [NAN, 0, 1, 1])
+
+
+def test_who_came_back_larger_weighs_in_each_column_by_what_it_had_then() -> None:
+    run = recorded({"a": [1.0, 1.0, 1.0], "b": [0.0] * 3}, capacity=WorkerCapacity(cpu_millicores=1000))
+    a, b = run.workers
+    large = replace(a.latest.entry, capacity=WorkerCapacity(cpu_millicores=3000))
+    a = replace(a, incarnations=(a.latest, replace(a.latest, entry=large, joined_at_s=START_S + 2, ordinal=2)))
+
+    use = fleet_use(replace(run, workers=(a, b)), "cpu_ratio")
+
+    np.testing.assert_allclose(use, [0.5, 0.5, 0.75])

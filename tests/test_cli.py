@@ -16,6 +16,7 @@ import pytest
 
 from drmviz.cli.run import meet
 from drmviz.errors import InvalidValueError, StoreError
+from drmviz.figures import FIGURES
 from drmviz.store import Store, Writer
 from tests.commands import Bench, pytest_command
 from tests.fleets import START_S, KnownFleet, written
@@ -200,7 +201,7 @@ def test_draw_writes_every_format_of_every_figure(bench: Bench) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    stems = ("resource_utilization_heatmap", "test_timeline")
+    stems = tuple(FIGURES)
     assert sorted(os.listdir(bench.folder / "out")) == sorted(
         f"{stem}.{kind}" for stem in stems for kind in ("html", "json", "pdf", "png", "svg")
     )

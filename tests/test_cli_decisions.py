@@ -158,3 +158,15 @@ def test_a_wrong_call_is_one_line(bench: Bench, arguments: tuple[str, ...], code
 
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
     assert said in done.stderr
+
+
+def test_who_was_there_at_the_first_tick_is_not_said_to_have_joined_for_an_unknown_reason(bench: Bench) -> None:
+    came = FleetChange(at_s=START_S + 100, worker="w2", change="joined", why=None)
+    record(bench, changes=(came,))
+
+    lines = bench.run("decisions", "h.drmviz").stdout.splitlines()
+
+    assert [line.split()[:3] for line in lines if " joined " in line] == [
+        ["joined", "not", "known"],
+        ["joined", "recording", "began"],
+    ]

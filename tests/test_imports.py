@@ -54,7 +54,7 @@ def test_the_help_of_the_command_loads_no_drawing_library() -> None:
 def test_every_public_name_resolves_and_an_unknown_one_lists_them() -> None:
     for name in drmviz.__all__:
         assert getattr(drmviz, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'; it has .*DRMVizError"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'; it has .*DRMVizError"):
         drmviz.nonsense  # noqa: B018
 
 

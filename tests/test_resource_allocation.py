@@ -151,7 +151,7 @@ def test_an_unknown_capacity_has_no_bar_and_says_its_shares() -> None:
 
     assert panel.labels == ("b", "a")
     assert all(np.isnan(part[1]) for part in panel.segments.values())
-    assert "capacity not known · used 25 %, reserved not known of it" in texts
+    assert "capacity not known · used 25 % of it, reservation not known" in texts
     assert "capacity of 1 worker not known" in panel.notes
 
 
@@ -398,3 +398,21 @@ def test_ten_thousand_workers_make_a_small_file() -> None:
 
     assert len(written) < 200_000
     assert all(len(panel.labels) == 30 for panel in arrange(run, FigureOptions()).panels)
+
+
+def test_one_core_is_not_called_cores() -> None:
+    one = WorkerCapacity(cpu_millicores=1000)
+
+    (panel,) = arrange(cores({"a": 0.5}, {"a": 1.0}, capacity=one), CPU).panels
+
+    assert panel.hover(0)[3] == "used 0.5, reserved 1 of 1 core"
+
+
+def test_sums_that_nobody_knows_are_named_in_words() -> None:
+    capacity = {"a": UNKNOWN_CAPACITY, "b": SIXTEEN}
+
+    (reserved,) = arrange(cores({"a": 0.5, "b": 0.5}, {"a": 1.0, "b": None}, capacity=capacity), CPU).panels
+    (used,) = arrange(cores({"a": 0.5, "b": None}, {"a": None, "b": None}, capacity=capacity), CPU).panels
+
+    assert reserved.heading == "8 of 16 cores used, reservations are known only where no capacity is"
+    assert used.heading == "use is known only where no capacity is, of 16 cores; nothing is known to reserve it"

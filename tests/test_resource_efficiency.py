@@ -257,7 +257,7 @@ def test_an_unknown_capacity_leaves_the_shares() -> None:
     (panel,) = arrange(cores({"a": 0.1}, {"a": 0.5}, capacity=UNKNOWN_CAPACITY), CPU).panels
 
     assert (panel.reserved.tolist(), panel.used.tolist()) == ([50.0], [pytest.approx(10.0)])
-    assert panel.heading == ("20 % of what is reserved is used", "no capacity known")
+    assert panel.heading == ("20 % of what is reserved is used", "capacity not known")
     assert panel.worst[0].idle == "40 % of capacity idle"
 
 
@@ -381,3 +381,15 @@ def test_the_description_says_the_efficiency_of_each_resource() -> None:
 
     assert said.startswith("Marks of used against reserved; CPU: 60 % of 12 reserved cores used, 5 idle, 1 of 2 used")
     assert said.endswith(".")
+
+
+def test_the_share_is_of_the_reservations_of_those_whose_use_is_known() -> None:
+    (panel,) = arrange(cores({"a": 0.5, "b": None}, {"a": 1.0, "b": 1.0}), CPU).panels
+
+    assert panel.heading == ("50 % of 10 reserved cores used", "5 idle")
+
+
+def test_where_nothing_is_reserved_no_share_of_it_is_used() -> None:
+    (panel,) = arrange(cores({"a": 0.5}, {"a": 0.0}), CPU).panels
+
+    assert panel.heading == ("5 cores used, none reserved", "0 idle")

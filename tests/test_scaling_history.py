@@ -530,3 +530,36 @@ def test_a_thousand_workers_are_a_small_page() -> None:
 )
 def test_a_value_is_written_exactly_enough_to_be_told_from_its_threshold(decision: ScalingDecision, said: str) -> None:
     assert based_on(decision) == said
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1.0])
+def test_numbers_that_make_no_sense_are_left_out_of_the_words(nonsense: float) -> None:
+    decision = decided(
+        "scale_up", 1, count=1, value=0.5, window_s=nonsense, cooldown_remaining_s=nonsense, utilization=nonsense
+    )
+
+    (told,) = arrange(recorded({"a": [0.5] * 4}, decisions=(decision,)), PLAIN).told
+
+    assert told.hover == ("14:13:21 UTC · Add 1 worker", "CPU 50 %")
+
+
+@pytest.mark.parametrize("at_s", [1.8e12, -1.8e12])
+def test_a_moment_that_has_no_date_does_not_cost_the_picture(at_s: float) -> None:
+    run = recorded({"a": [0.5] * 4}, decisions=(decided("scale_up", at_s, count=1),))
+
+    spec = drawn(run)
+
+    (decisions,) = [trace for trace in spec["data"] if trace["name"] == "decisions"]
+    assert len(decisions["x"]) == 1
+
+
+def test_a_pause_is_not_called_the_beginning() -> None:
+    run = replace(recorded({}), starts_at_s=START_S + np.arange(4.0), measured_ticks=0)
+
+    assert arrange(run, PLAIN).notice == "Nothing was recorded in this window."
+
+
+def test_the_picture_lasts_as_long_as_was_recorded_and_not_as_its_columns_do() -> None:
+    run = replace(recorded({"a": [0.5] * 4}, width_s=60.0), end_s=START_S + 200)
+
+    assert "3 min 20 s" in arrange(run, PLAIN).subtitle

@@ -310,3 +310,94 @@ def test_a_file_of_the_version_before_is_read_as_it_is_and_brought_up_by_its_nex
     with Store.open(path) as store:
         assert len(store.read_all().cloud) == 1
         assert store.read_all().measured_ticks == 2
+
+
+def priced(at_s: float, workers: int, per_hour: int) -> CloudUsage:
+    return usage(at_s, workers=workers, per_hour=Decimal(per_hour), currency="USD")
+
+
+def recorded_run(path: Path, begin_s: float, seconds: int, *cloud: CloudUsage) -> None:
+    with Writer.open(path) as writer:
+        tracker = RosterTracker()
+        recording = writer.begin(title="r", started_at_s=begin_s, interval_s=1)
+        for second in range(seconds):
+            told = tuple(each for each in cloud if each.at_s == begin_s + second)
+            recording.append(ticked(begin_s + second, tracker, cloud=told))
+        recording.finish(begin_s + seconds)
+
+
+def test_where_a_clock_was_set_back_the_end_is_that_of_the_run_that_ended_last(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    recorded_run(path, START_S, 200, priced(START_S, 2, 3600))
+    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
+
+    with Store.open(path) as store:
+        run = store.read_all()
+
+    assert run.header.ended_at_s == START_S + 200
+    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4), (200, None)]
+
+
+def test_where_a_run_goes_on_after_another_one_ended_its_providers_stay_known(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    recorded_run(path, START_S, 100, priced(START_S, 2, 3600))
+    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
+
+    with Store.open(path) as store:
+        run = store.read_all()
+
+    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4)]
+
+
+def test_a_run_that_is_being_written_by_a_clock_that_was_set_back_is_not_called_killed(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    recorded_run(path, START_S, 20)
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="now", started_at_s=START_S - 100, interval_s=1)
+        tracker = RosterTracker()
+        for second in range(50):
+            recording.append(ticked(START_S - 100 + second, tracker))
+
+        with Store.open(path) as store:
+            run = store.read_all()
+
+    assert run.notes == ()
+    assert (run.header.title, run.header.started_at_s, run.header.ended_at_s) == ("now", START_S - 100, None)
+    lives = [(life.joined_at_s - START_S, life.why_left) for life in run.workers[0].incarnations]
+    assert lives == [(-100, None), (0, "recording ended")]
+
+
+def sized(at_s: float, tracker: RosterTracker, *, pid: int, millicores: int | None, cpu: float) -> Tick:
+    entry = RosterEntry(id="a", pid=pid, capacity=WorkerCapacity(cpu_millicores=millicores))
+    reading = Reading.unknown([entry], taken_at_s=at_s)
+    reading["cpu_ratio"] = [cpu]
+    reading["tasks_running"] = [pid]
+    return tracker.observe([reading], at_s=at_s, wall_s=at_s)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "mean"),
+    [
+        (2000, 8000, 0.2),  # (10 s of 2 cores + 0 of 8) over 10 cores
+        (2000, None, 0.5),  # what cannot be weighed counts alike
+    ],
+)
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_the_mean_of_who_came_back_with_another_capacity_weighs_by_what_there_was(
+    tmp_path: Path, before: int, after: int | None, mean: float, is_closed: bool
+) -> None:
+    tracker = RosterTracker()
+    with Writer.open(tmp_path / "h.drmviz") as writer:
+        recording = writer.begin(title="r", started_at_s=START_S, interval_s=1)
+        for second in range(20):
+            first = second < 10
+            recording.append(sized(START_S + second, tracker, pid=1 if first else 2, cpu=1.0 if first else 0.0,
+                                   millicores=before if first else after))  # fmt: skip
+        if is_closed:
+            recording.finish(START_S + 20)
+
+        with Store.open(tmp_path / "h.drmviz") as store:
+            run = store.read(metrics=("cpu_ratio", "tasks_running"))
+
+    np.testing.assert_allclose(run.mean_of("cpu_ratio"), [mean], rtol=1e-6)
+    np.testing.assert_allclose(run.mean_of("tasks_running"), [1.5])

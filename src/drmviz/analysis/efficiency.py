@@ -129,6 +129,8 @@ class Total:
     used: float | None
     idle: float | None
     free: float | None
+    compared: float | None
+    """What is reserved by those of whom use is known too."""
     efficiency_ratio: float | None
     """Over the workers of which both use and reservation are known."""
     capacity_unknown: int
@@ -195,6 +197,7 @@ def total(of: Allotment) -> Total:
         used=summed(of.used),
         idle=summed(of.idle),
         free=summed(of.free),
+        compared=summed(np.where(both, of.reserved, np.nan)),
         efficiency_ratio=_efficiency(of, weights, both),
         capacity_unknown=int(np.isnan(of.capacity).sum()),
         reserved_unknown=int(np.isnan(of.reserved_ratio).sum()),

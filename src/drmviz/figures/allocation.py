@@ -77,6 +77,7 @@ class Panel:
     def hover(self, row: int) -> tuple[str, ...]:
         """Return all that is known of a row, line by line."""
         used, reserved, capacity = (amount(part[row]) for part in (self.used, self.reserved, self.capacity))
+        unit = self.unit.removesuffix("s") if capacity == "1" else self.unit
         many = "" if self.counts[row] == 1 else f"mean of {self.counts[row]} workers"
         if row in self.unsized:
             return drawn(self.labels[row]), many, self.unsized[row]
@@ -85,7 +86,7 @@ class Panel:
             drawn(self.labels[row]),
             many,
             "left before the end" if self.gone[row] else "",
-            f"used {used}, reserved {reserved} of {capacity} {self.unit}".replace("–", "not known"),
+            f"used {used}, reserved {reserved} of {capacity} {unit}".replace("–", "not known"),
             f"reserved and idle {idle}, free {free}".replace("–", "not known"),
         )
 

@@ -26,9 +26,11 @@ class Words:
         sums = total(self._of)
         used = f"{percent(sums.efficiency_ratio * 100)} of" if sums.efficiency_ratio is not None else "None of"
         on = ", each at its highest" if self._of.statistic == "max" else ", on average" if sums.averaged else ""
-        if sums.reserved is None or sums.idle is None:
-            return f"{used} what is reserved is used", f"no capacity known{on}"
-        number, _, name = counted(sums.reserved / self._unit.size, self._unit).partition(" ")
+        if sums.compared is None or sums.idle is None:
+            return f"{used} what is reserved is used", f"capacity not known{on}"
+        if sums.compared == 0:
+            return f"{counted((sums.used or 0.0) / self._unit.size, self._unit)} used, none reserved", f"0 idle{on}"
+        number, _, name = counted(sums.compared / self._unit.size, self._unit).partition(" ")
         return f"{used} {number} reserved {name} used", f"{amount(sums.idle / self._unit.size)} idle{on}"
 
     def waste(self) -> str:

@@ -178,8 +178,17 @@ def _unsized(
     texts = {}
     for row in np.flatnonzero(which).tolist():
         part = order[firsts[row] : firsts[row] + counts[row]]
-        used, reserved = (percent(_mean(ratio[part]) * 100) for ratio in (of.used_ratio, of.reserved_ratio))
-        texts[row] = f"capacity not known · used {used}, reserved {reserved} of it".replace("–", "not known")
+        used, reserved = _mean(of.used_ratio[part]), _mean(of.reserved_ratio[part])
+        known = [
+            f"{name} {percent(ratio * 100)}"
+            for name, ratio in (("used", used), ("reserved", reserved))
+            if not np.isnan(ratio)
+        ]
+        unknown = [
+            f", {name} not known" for name, ratio in (("use", used), ("reservation", reserved)) if np.isnan(ratio)
+        ]
+        of_it = f" · {', '.join(known)} of it" if known else ""
+        texts[row] = f"capacity not known{of_it}{''.join(unknown)}"
     return texts
 
 
@@ -198,6 +207,15 @@ def _heading(of: Allotment, sums: Total, unit: Unit) -> str:
     capacity = counted(of_all(sums.capacity) or 0.0, unit)
     used = f"{amount(of_all(sums.used))} used" if sums.used is not None else "use not measured"
     on = "each at its highest: " if of.statistic == "max" else "on average " if sums.averaged else ""
+    if not of.is_reserved and sums.used is None:
+        return f"use is known only where no capacity is, of {capacity}; nothing is known to reserve it"
+    if of.is_reserved and sums.reserved is None:
+        some = (
+            f"{amount(of_all(sums.used))} of {capacity} used"
+            if sums.used is not None
+            else f"use of {capacity} not measured"
+        )
+        return f"{on}{some}, reservations are known only where no capacity is"
     if not of.is_reserved:
         return f"{on}{amount(of_all(sums.used))} of {capacity} used, nothing is known to reserve it"
     idle = ""

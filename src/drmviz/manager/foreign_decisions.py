@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 from drmviz.errors import InvalidValueError
+from drmviz.manager.values import number_of
 from drmviz.model.decisions import Action, ScalingDecision
 from drmviz.model.moments import seconds_of
 from drmviz.model.text import storable
@@ -18,6 +20,8 @@ _ACTIONS: dict[str, Action] = {
 }
 _TIMES = ("decided_at_s", "timestamp")
 _NUMBERS = ("value", "threshold", "window_s", "cooldown_remaining_s", "utilization")
+_FIRST_S = 1e9
+"""The year 2001: what is earlier, read later, was counted from somewhere else, as a monotonic clock does."""
 
 
 class DecisionWatch:
@@ -34,26 +38,25 @@ class DecisionWatch:
         if shown is None:
             return None
         try:
-            decision, has_time = _decision(shown, read_at_s, rejected)
+            decision, stated_time = _decision(shown, read_at_s, rejected)
         except InvalidValueError as error:
             rejected.append(str(error))
             return None
-        content = _what_it_is(decision, has_time=has_time)
+        content = _what_it_is(decision, stated_time)
         if content == self._last:
             return None
         self._last = content
         return decision
 
 
-def _decision(shown: object, read_at_s: float, rejected: list[str]) -> tuple[ScalingDecision, bool]:
+def _decision(shown: object, read_at_s: float, rejected: list[str]) -> tuple[ScalingDecision, str | float | None]:
+    """Return the decision, and what it states as its time: text where that makes no sense, None for nothing."""
     if isinstance(shown, ScalingDecision):
-        return shown, True
+        return shown, shown.decided_at_s
     of = _fields_of(shown)
-    action = getattr(of("action"), "value", of("action"))
-    known = _ACTIONS.get(action.strip().lower()) if isinstance(action, str) else None
-    if known is None:
-        raise InvalidValueError("action of a scaling decision", action, f"is not one of {', '.join(_ACTIONS)}")
-    decided_at_s = _time(next((moment for name in _TIMES if (moment := of(name)) is not None), None), rejected)
+    known = _action(of("action"))
+    stated = next((moment for name in _TIMES if (moment := of(name)) is not None), None)
+    decided_at_s = _time(stated, read_at_s, rejected)
     worker_ids = _ids(of("worker_ids"))
     decision = ScalingDecision(
         action=known,
@@ -65,14 +68,26 @@ def _decision(shown: object, read_at_s: float, rejected: list[str]) -> tuple[Sca
         worker_type=_text(of("worker_type")),
         **{name: _number(of(name)) for name in _NUMBERS},
     )
-    return decision, decided_at_s is not None
+    if decided_at_s is None and (isinstance(stated, str) or number_of(stated) is not None):
+        return decision, str(stated)
+    return decision, decided_at_s
 
 
-def _what_it_is(decision: ScalingDecision, *, has_time: bool) -> tuple[Any, ...]:
+def _action(stated: object) -> Action:
+    """Return the action that text names, or the value or the name of a member of an Enum."""
+    names = (stated.value, stated.name) if isinstance(stated, Enum) else (getattr(stated, "value", stated),)
+    for name in names:
+        known = _ACTIONS.get(name.strip().lower().replace("-", "_")) if isinstance(name, str) else None
+        if known is not None:
+            return known
+    raise InvalidValueError("action of a scaling decision", stated, f"is not one of {', '.join(_ACTIONS)}")
+
+
+def _what_it_is(decision: ScalingDecision, stated_time: str | float | None) -> tuple[Any, ...]:
     """Return what makes it another decision: a cooldown that runs down does not, nor does a clock that was not its."""
     same = (decision.action, decision.count, decision.reason, decision.worker_ids, decision.worker_type)
-    if has_time:
-        return (decision.decided_at_s, *same)
+    if stated_time is not None:
+        return (stated_time, *same)
     return (None, *same, decision.metric, decision.value, decision.threshold, decision.utilization)
 
 
@@ -82,14 +97,18 @@ def _fields_of(shown: object) -> Callable[[str], Any]:
     return lambda name: getattr(shown, name, None)
 
 
-def _time(stated: object, rejected: list[str]) -> float | None:
+def _time(stated: object, read_at_s: float, rejected: list[str]) -> float | None:
     if stated is None:
         return None
+    number = number_of(stated)
     try:
-        return seconds_of(stated, "timestamp of a scaling decision")
+        seconds = seconds_of(stated if number is None else number, "timestamp of a scaling decision")
+        if seconds < _FIRST_S <= read_at_s:
+            raise InvalidValueError("timestamp of a scaling decision", stated, "are no seconds since 1970")
     except InvalidValueError as error:
         rejected.append(str(error))
         return None
+    return seconds
 
 
 def _ids(stated: object) -> tuple[str, ...]:
@@ -102,9 +121,10 @@ def _ids(stated: object) -> tuple[str, ...]:
 
 
 def _count(stated: object, named: int) -> int:
-    if isinstance(stated, bool) or not isinstance(stated, int) or not 0 <= stated < 2**63:
+    number = number_of(stated)
+    if number is None or not 0 <= number < 2**63 or number != int(number):
         return named
-    return stated
+    return int(number)
 
 
 def _text(stated: object) -> str | None:
@@ -112,6 +132,5 @@ def _text(stated: object) -> str | None:
 
 
 def _number(stated: object) -> float | None:
-    if isinstance(stated, bool) or not isinstance(stated, int | float) or not abs(stated) < 1e300:
-        return None
-    return float(stated)
+    number = number_of(stated)
+    return number if number is not None and abs(number) < 1e300 else None

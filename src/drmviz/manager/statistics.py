@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from math import isnan
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from drmviz.errors import SourceUnavailableError
 from drmviz.manager.judging import UseJudge
+from drmviz.manager.values import number_of
 from drmviz.model.metrics import BoolArray, FloatArray
 from drmviz.model.resources import UNKNOWN_CAPACITY, WorkerCapacity
 from drmviz.model.samples import Reading
@@ -31,6 +32,7 @@ _FIELDS = (
 _CAPACITY = slice(8, 12)
 _NEVER_ZERO = ("cpu.cores", "memory.total_mb")
 _SANE = 2**42  # more of anything than any machine has; as MiB it still fits the store
+_LOOKS_LIKE_PERCENT = 10.0
 _NOTHING: Mapping[str, Any] = {}
 _PLAIN = frozenset({int, float, type(None)})
 
@@ -124,6 +126,8 @@ class StatisticsReader:
                 _taken(stated, "gpu.memory_mb", "gpu.available_memory_mb", reading.rejected),
             ),
         }
+        if not self._tells_reserved:
+            reading.rejected.extend(_percent_in(used))
         if self._tells_reserved or self._judge.is_measured(used, reserved):
             for name, values in used.items():
                 reading[f"{name}_ratio"] = values
@@ -133,9 +137,16 @@ class StatisticsReader:
 
 
 def _workers_of(statistics: object) -> Mapping[Any, Any]:
+    if isinstance(statistics, Coroutine):
+        statistics.close()
+        raise SourceUnavailableError(
+            "manager",
+            "its get_worker_statistics() is async, and nobody here waits for it",
+            remedy="Hand in an object whose get_worker_statistics() returns them at once.",
+        )
     workers = statistics.get("workers") if isinstance(statistics, Mapping) else None
     if not isinstance(workers, Mapping):
-        what = type(statistics if workers is None else workers).__name__
+        what = f"{type(statistics).__name__}" if workers is None else f'{{"workers": {type(workers).__name__}}}'
         raise SourceUnavailableError(
             "manager",
             f"get_worker_statistics() returned no mapping of workers, but {what}",
@@ -199,12 +210,8 @@ def _number(value: Any) -> float | None:
     """Return what is a number as a float, -1 for what is none."""
     if value is None:
         return None
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.floating | np.integer):
-        return -1.0
-    try:
-        return float(value)
-    except OverflowError:
-        return -1.0
+    number = number_of(value)
+    return -1.0 if number is None else number
 
 
 def _without(numbers: FloatArray, wrong: BoolArray, what: str, rejected: list[str]) -> FloatArray:
@@ -221,6 +228,16 @@ def _taken(stated: _Columns, whole: str, left: str, rejected: list[str]) -> Floa
     share = 1 - stated[left] / total
     share[np.abs(share) < 1e-9] = 0.0
     return _without(share, share < 0, left, rejected)
+
+
+def _percent_in(used: Mapping[str, FloatArray]) -> list[str]:
+    """Return what to say of utilization that looks like percent; it is kept: nobody can be sure."""
+    highest = {name: float(np.nanmax(values, initial=0.0)) for name, values in used.items()}
+    return [
+        f"utilization.{name} of {value:g} is read as {value * 100:,.0f} %: shares from 0 to 1 are expected, not percent"
+        for name, value in highest.items()
+        if value > _LOOKS_LIKE_PERCENT
+    ]
 
 
 def _first_known(values: FloatArray, otherwise: FloatArray) -> FloatArray:

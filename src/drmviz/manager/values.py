@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from drmviz.errors import InvalidValueError
@@ -77,3 +78,13 @@ def checked_seconds(name: str, value: object) -> float:
     if not seconds:
         raise InvalidValueError(name, value, "must be more than 0 seconds")
     return float(seconds)
+
+
+def number_of(stated: object) -> float | None:
+    """Return any real number as a float, infinite where that is too small for it; None for what is none."""
+    if isinstance(stated, bool) or not isinstance(stated, numbers.Real | Decimal):
+        return None
+    try:
+        return float(stated)
+    except OverflowError:
+        return math.inf if stated > 0 else -math.inf

@@ -34,8 +34,8 @@ MEANS: tuple[Metric, ...] = ("memory_reserved_ratio", "gpu_reserved_ratio")
 NEEDS: tuple[Metric, ...] = (*(metric for metric in _RATIOS if metric not in MEANS), "tasks_running")
 """Metrics that the run must hold, their means alone."""
 TITLE = "Resource dashboard"
-_FEW_ROWS, _MANY_ROWS = 6, 24
-"""Up to so few workers all metrics of a figure fit below each other; from so many on they share a given height."""
+_FEW_ROWS, _MANY_ROWS, _MERGED_ROWS = 6, 24, 60
+"""Of so few workers all metrics of a figure fit below each other; more share a given height, and beyond are merged."""
 _SIDE_PX, _CLOUD_PX, _SCALING_PX = 560, 620, 440
 _FEW_PROVIDERS = 4
 """Of more, the table needs the room that it takes."""
@@ -137,7 +137,7 @@ def _sections(run: Run, lasted_s: float, found: Sequence[feed.Entry]) -> Iterabl
         id="allocation", title="Allocation", said="most idle first", span="c4",
         variants=_variants(
             "resource_allocation", run, _allotted(run, any), _allotted_behind,
-            height=_SIDE_PX if rows > _MANY_ROWS else None,
+            height=_allocation_px(rows),
         ),
     )  # fmt: skip
     yield Section(
@@ -153,6 +153,13 @@ def _sections(run: Run, lasted_s: float, found: Sequence[feed.Entry]) -> Iterabl
             id="tests", title="Tests over time", said=count(len(run.tasks), "test"), span="c12",
             variants=_variants("test_timeline", run, [], lambda *_: behind.ran(run), height=None),
         )  # fmt: skip
+
+
+def _allocation_px(rows: int) -> int | None:
+    """Return a height at which bars have room for their names: the natural one of few, of very many merged ones."""
+    if rows <= _MANY_ROWS:
+        return None
+    return _SIDE_PX if rows <= _MERGED_ROWS else min(_SIDE_PX, 170 + 4 * rows)
 
 
 def _allotted(run: Run, needed: Callable[[Iterable[bool]], bool]) -> list[Metric]:
@@ -179,7 +186,7 @@ def _use_variants(run: Run) -> tuple[Variant, ...]:
     stem, options = "resource_utilization_heatmap", FigureOptions(title="")
     try:
         figure = load(stem)
-        numbers = figure.arrange(run, options)
+        numbers = figure.arrange(_only_use(run), options)
         panels = [(panel,) for panel in numbers.panels] if len(run.workers) > _FEW_ROWS else [numbers.panels]
         return tuple(
             Variant(
@@ -193,6 +200,13 @@ def _use_variants(run: Run) -> tuple[Variant, ...]:
         )
     except Exception as error:  # noqa: BLE001  a boundary: one figure of a set
         return (_failed(f"figure-{stem}", error),)
+
+
+def _only_use(run: Run) -> Run:
+    """Return the run without the columns that its heatmap does not show, so that they are not sorted either."""
+    if not any(run.is_measured(metric) for metric in RESERVED):
+        return run
+    return replace(run, grids={key: grid for key, grid in run.grids.items() if key[0] in RESERVED})
 
 
 def _variants(stem: str, run: Run, metrics: list[Metric], table: Behind, *, height: int | None) -> tuple[Variant, ...]:

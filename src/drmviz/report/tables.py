@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from drmviz.analysis.scaling import Episode, episodes, fleet_use
+from drmviz.analysis.scaling import Episode, episodes, fleet_changes, fleet_use
 from drmviz.analysis.tests import TestRow, TestTable, tests
 from drmviz.analysis.utilization import wall_s
 from drmviz.figures.scaling_words import after, badge, levels
-from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.decisions import RECORDING_BEGAN, FleetChange, ScalingDecision
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run
 from drmviz.model.workers import Incarnation
@@ -97,8 +98,20 @@ def tables_of_decisions(run: Run, *, every: bool = False) -> list[Table]:
     if found:
         drawn.append(_decisions_table(found))
     if run.changes:
-        drawn.append(_changes_table(run.changes))
+        drawn.append(_changes_table(_told_from_the_beginning(run)))
     return drawn
+
+
+def _told_from_the_beginning(run: Run) -> list[FleetChange]:
+    """Return the changes; of who was there at the first tick it says that only the recording began."""
+    found = fleet_changes(run)
+    of_the_fleet = {id(change) for change in found}
+    return [
+        replace(change, why=RECORDING_BEGAN)
+        if change.change == "joined" and change.why is None and id(change) not in of_the_fleet
+        else change
+        for change in run.changes
+    ]
 
 
 def print_tables(tables: Sequence[Table], stream: TextIO) -> None:

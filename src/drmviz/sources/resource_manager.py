@@ -59,9 +59,16 @@ class ManagerSource:
 
     def _read_with_last_decision(self, now_s: float) -> Reading:
         reading = self._statistics.read(self._manager.get_worker_statistics(), taken_at_s=now_s)
-        shown = getattr(self._manager, "last_scaling_decision", None)
-        decision = self._watch.new_one(shown, read_at_s=now_s, rejected=reading.rejected)
-        return self._telling(reading, () if decision is None else (decision,), ())
+        return self._telling(reading, self._new_decision(now_s, reading.rejected), ())
+
+    def _new_decision(self, now_s: float, rejected: list[str]) -> tuple[ScalingDecision, ...]:
+        try:
+            shown = getattr(self._manager, "last_scaling_decision", None)
+            decision = self._watch.new_one(shown, read_at_s=now_s, rejected=rejected)
+        except Exception as error:  # noqa: BLE001  a boundary: what answers is not ours, and costs only what it tells
+            rejected.append(f"last_scaling_decision failed ({type(error).__name__}: {error})")
+            return ()
+        return () if decision is None else (decision,)
 
     def _read_with_events(self, now_s: float) -> Reading:
         """Read the workers at a moment when nobody joined or left, so that changes and workers fit each other.

@@ -170,7 +170,7 @@ def lives_in(
         for number, life in of_run.items():
             ordinals[life.id] = ordinals.get(life.id, 0) + 1
             told = replace(life, number=count, ordinal=ordinals[life.id])
-            if life.why_joined is None and life.joined_at_s * 1e6 < span.first_us + span.interval_us:
+            if life.why_joined is None and life.joined_at_s < span.header.started_at_s + span.interval_us / 1e6:
                 told = replace(told, why_joined=RECORDING_BEGAN)
             if life.left_at_s is None and span.run != newest:
                 told = replace(told, left_at_s=max(span.end_us / 1e6, life.joined_at_s), why_left=RECORDING_ENDED)

@@ -85,6 +85,7 @@ class Collection:
         )
         self._keeper = threading.Thread(target=self._keep, name="drmviz-collection", daemon=True)
         self._share = 1 / len(sources)
+        self._file = _identity(writer.path)
         _UNDER_WAY.add(self)
         try:
             if interval_s:
@@ -143,6 +144,7 @@ class Collection:
     def _tick(self, patience_s: float | None = None) -> None:
         self._collector.tick(patience_s)
         now_s = self._collector.now_s()
+        self._look_for_the_file(now_s)
         if now_s - self._forgot_at_s < _FORGETTING_EVERY_S:
             return
         try:
@@ -153,6 +155,14 @@ class Collection:
             is_done = True  # and tried again in a minute
         if is_done:
             self._forgot_at_s = now_s
+
+    def _look_for_the_file(self, now_s: float) -> None:
+        """Say so where the file is gone: what is written then goes nowhere, and no write fails of it."""
+        if _identity(self.path) == self._file:
+            self._problems.pop("store", None)
+        elif "store" not in self._problems:
+            reason = f"{self.path} was deleted, moved or replaced: nothing more is kept; make a new DRMVisualization"
+            self._problems["store"] = Status(state="FAILED", reason=reason, since_s=now_s)
 
     def _tick_or_say_why(self, patience_s: float | None = None) -> None:
         try:
@@ -179,7 +189,9 @@ class Collection:
                 self._recording.discard()
         except StoreError as error:
             said.append(str(error))
-        said.append(self._writer.close())
+        closing = self._writer.close()
+        if "store" not in self._problems:  # of a file that is gone there is nothing else to say
+            said.append(closing)
         if reason := "; ".join(filter(None, said)):
             self._problems["store"] = Status(state="DEGRADED", reason=reason, since_s=self._clock.wall_s())
 
@@ -229,6 +241,15 @@ def open_writer(path: Path) -> tuple[Writer, str | None]:
         who = f"process {busy.pid}" if busy.pid else "another process"
         return writer, f"{path.name} is being written by {who}; this records into {target.name}"
     raise AssertionError("there is always a next number")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what makes it this file and no other of the same name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _UNDER_WAY = WeakSet[Collection]()

@@ -38,7 +38,8 @@ class Settings:
     update_interval: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "output_dir", checked_path("output_dir", self.output_dir))
+        # absolute: a program that changes its folder later still finds pictures and history in one place
+        object.__setattr__(self, "output_dir", checked_path("output_dir", self.output_dir).absolute())
         checked_bool("interactive", self.interactive)
         port = self.dashboard_port
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:

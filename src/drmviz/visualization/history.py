@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drmviz.errors import InvalidValueError, StoreDamagedError
+from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
 from drmviz.figures.resource_utilization_heatmap import RESERVED
 from drmviz.model.metrics import Metric, Statistic
 from drmviz.model.run import Run, RunHeader
@@ -60,7 +60,7 @@ class History:
 
     def __init__(self, path: Path, *, keep_s: float = inf, clock: Clock | None = None) -> None:
         """What is older than `keep_s` is not shown."""
-        self.path = path
+        self.path = path.absolute()
         self._keep_s = keep_s
         self._clock: Clock = SystemClock() if clock is None else clock
         self._lock = threading.Lock()
@@ -126,8 +126,11 @@ class History:
         """Return what changes whenever something is added; None where there is no file."""
         try:
             found = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            reason = f"it cannot be reached ({error.strerror or error})"
+            raise StoreError(self.path, reason, remedy="Look at its folder.") from error
         try:
             log = self.path.with_name(f"{self.path.name}-wal").stat()
         except FileNotFoundError:
