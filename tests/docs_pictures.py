@@ -5,6 +5,7 @@ Those of tests come from a recorded run of a real suite, those of a fleet from t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,9 +36,14 @@ def simulated_fleet(folder: Path) -> Path:
 
 
 def _drmviz(folder: Path, *arguments: str) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # so that `python` is this one
     subprocess.run(
-        [sys.executable, "-m", "drmviz", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL
-    )  # fmt: skip
+        [sys.executable, "-m", "drmviz", *arguments],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PATH": path},
+    )
 
 
 def photograph(browser: Browser, written: Path, picture: Path, *, height: int) -> None:

@@ -164,7 +164,7 @@ def test_who_was_there_at_the_first_tick_is_not_said_to_have_joined_for_an_unkno
     came = FleetChange(at_s=START_S + 100, worker="w2", change="joined", why=None)
     record(bench, changes=(came,))
 
-    lines = bench.run("decisions", "h.drmviz").stdout.splitlines()
+    lines = bench.drmviz("decisions", "h.drmviz").stdout.splitlines()
 
     assert [line.split()[:3] for line in lines if " joined " in line] == [
         ["joined", "not", "known"],
