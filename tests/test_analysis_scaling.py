@@ -276,7 +276,7 @@ def test_before_a_recording_began_nobody_knows_who_came() -> None:
     decisions = (
         decided("scale_up", -3600, count=2), decided("scale_up", -30, count=2), decided("scale_up", -10, count=1),
     )  # fmt: skip
-    run = recorded({"a": [0.5] * 900}, decisions=decisions, changes=(joined("b", 5),))
+    run = recorded({"a": [0.5] * 900, "b": [0.5] * 900}, decisions=decisions, changes=(joined("b", 5),))
 
     early, late, filled = (episode.aftermath for episode in episodes(run))
 

@@ -158,6 +158,11 @@ def allotment(run: Run, resource: Resource, *, statistic: Statistic = "mean") ->
     Raises:
         InvalidValueError: the resource's metrics were not read together with this run.
     """
+    found: Allotment = run.once(f"allotment {resource} {statistic}", lambda: _allotment(run, resource, statistic))
+    return found
+
+
+def _allotment(run: Run, resource: Resource, statistic: Statistic) -> Allotment:
     measured = _MEASURED[resource]
     ratio_of = run.mean_of if statistic == "mean" else run.highest_of
     everybody = list(range(len(run.workers)))

@@ -96,8 +96,14 @@ def series(run: Run, metric: Metric, rows: list[int] | None = None, *, statistic
             f"series {metric} {statistic}", lambda: series(run, metric, everybody, statistic=statistic)
         )
         return of_all
-    weights = _weights(capacities(run, rows, WEIGHTS[metric]))
+    stated = capacities(run, rows, WEIGHTS[metric])
+    weights = _weights(stated)
     used, total = np.zeros(run.columns), np.zeros(run.columns)
+    for place, had in _changed(run, rows, WEIGHTS[metric]) if np.isfinite(stated).all() else ():
+        grid = _grid(run, metric, statistic, [rows[place]])[0]
+        used += had * np.where(np.isfinite(grid), grid, 0.0)
+        total += had * np.isfinite(grid)
+        weights[place] = 0
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         grid = _grid(run, metric, statistic, rows[first : first + _ROWS_AT_ONCE])
         known, part = np.isfinite(grid), weights[first : first + _ROWS_AT_ONCE]

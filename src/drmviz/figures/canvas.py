@@ -18,6 +18,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, fontManager
     from matplotlib.ft2font import FT2Font
+    from matplotlib.patches import Rectangle
 except ImportError as error:
     raise MissingExtraError("Drawing png, svg and pdf", "matplotlib") from error
 
@@ -63,6 +64,12 @@ class Canvas:
     def image(self, axes: Axes, pixels: Pixels, *, extent: tuple[float, float, float, float]) -> None:
         """Draw ready RGB pixels."""
         axes.imshow(pixels, aspect="auto", interpolation="nearest", extent=extent, resample=False)
+
+    def rectangle(self, left_px: float, top_px: float, width_px: float, height_px: float, *, colour: str) -> None:
+        """Fill a rectangle."""
+        corner = (left_px / self.width_px, 1 - (top_px + height_px) / self.height_px)
+        size = (width_px / self.width_px, height_px / self.height_px)
+        self.figure.add_artist(Rectangle(corner, *size, facecolor=colour, edgecolor="none"))
 
     def title(self, title: str, subtitle: str) -> None:
         if title:

@@ -134,8 +134,7 @@ def _draw_groups(canvas: Canvas, heatmap: Heatmap, panel: Panel, box: tuple[floa
     for group in panel.rows.groups:
         look = look_of(group.provider, heatmap.providers, canvas.theme.name)
         begin_px, long_px = top_px + group.first * row_px, (group.end - group.first) * row_px
-        rail = canvas.axes(30, begin_px + 1, 3, max(1.0, long_px - 2))
-        rail.imshow([[rgb_of(look.colour)]], aspect="auto")
+        canvas.rectangle(30, begin_px + 1, 3, max(1.0, long_px - 2), colour=look.colour)
         if fitting := rail_text(group, look, long_px):
             canvas.text(18, begin_px + long_px / 2, fitting, colour=look.colour, size_px=10, rotation=90, ha="center")
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from drmviz.errors import InvalidValueError
 from drmviz.manager.amounts import NOTHING, Amounts
-from drmviz.manager.values import checked_number, checked_seconds
+from drmviz.manager.values import MOST, checked_number, checked_seconds
 from drmviz.model.decisions import ScalingPolicy
 
 WorkerType = Literal["cpu", "memory", "gpu"]
@@ -139,5 +139,5 @@ class FleetView:
 
 
 def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidValueError(name, value, "must be a whole number, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST:
+        raise InvalidValueError(name, value, "must be a whole number, 0 or more, as a fleet can have it")

@@ -87,4 +87,4 @@ def number_of(stated: object) -> float | None:
     try:
         return float(stated)
     except OverflowError:
-        return math.inf if stated > 0 else -math.inf
+        return -math.inf if str(stated).startswith("-") else math.inf

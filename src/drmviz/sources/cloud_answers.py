@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from drmviz.errors import InvalidValueError
+from drmviz.manager.values import number_of
 from drmviz.model.cloud import COST_BASES, CloudUsage, CostBasis
 from drmviz.model.moments import seconds_of
 from drmviz.model.text import storable
@@ -102,10 +103,11 @@ class Answers:
         value = available.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+        amount = number_of(value)
+        if amount is None or not 0 <= amount < _LARGEST:
             self._trouble(f"{name} = {value!r:.40} of get_available_resources makes no sense")
             return None
-        return float(value)
+        return amount
 
     def _price(self) -> tuple[Decimal | None, str | None, CostBasis | None, float | None]:
         """Return what an hour costs, its currency, which kind of price it is, and from when."""

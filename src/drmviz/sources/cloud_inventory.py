@@ -79,6 +79,8 @@ class CloudSource:
 
 def _providers(manager: object) -> list[Any]:
     providers = getattr(manager, "providers", None)
+    if callable(providers) and not isinstance(providers, Iterable):
+        providers = providers()
     if isinstance(providers, str) or not isinstance(providers, Iterable):
         raise SourceUnavailableError(
             "cloud", f"{type(manager).__name__}.providers is no list of names", remedy='It must be like ["aws", "gcp"].'

@@ -99,6 +99,10 @@ class Collection:
     def path(self) -> Path:
         return self._writer.path
 
+    def now_s(self) -> float:
+        """Return this moment on the run's axis, which a wall clock that jumps does not move."""
+        return self._collector.now_s()
+
     @property
     def statuses(self) -> dict[str, Status]:
         """How each source and the store are doing."""

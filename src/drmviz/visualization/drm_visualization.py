@@ -15,6 +15,7 @@ from drmviz.figures import load, saving
 from drmviz.model.run import Run
 from drmviz.model.status import OK, Status
 from drmviz.report import dashboard
+from drmviz.sources.cloud_inventory import CloudSource
 from drmviz.store import Store
 from drmviz.system import Clock
 from drmviz.visualization.asking import Asked, Options, read_options
@@ -90,7 +91,8 @@ class DRMVisualization:
             self._collection = begin(given, path, settings=self.settings, clock=self._clock)
             finalize(self, self._collection.ask_to_stop)
             path = self._collection.path
-        self._history = History(path, keep_s=self.settings.keep_s, clock=self._clock)
+        now_s = self._clock.wall_s if self._collection is None else self._collection.now_s
+        self._history = History(path, keep_s=self.settings.keep_s, now_s=now_s)
 
     @property
     def store(self) -> Path:
@@ -217,13 +219,16 @@ class DRMVisualization:
 
     def _window(self, asked: Asked, needs: Needs) -> Run:
         run = self._history.window(asked, needs)
-        return replace(run, notes=(*run.notes, *self._why_empty())) if run.is_empty else run
+        return replace(run, notes=(*run.notes, *self._why_empty(run)))
 
-    def _why_empty(self) -> list[str]:
-        if self._collection is None and not self.store.exists():
+    def _why_empty(self, run: Run) -> list[str]:
+        """Say what keeps a figure of this run empty: one of nobody, or one of providers."""
+        if run.is_empty and self._collection is None and not self.store.exists():
             return ["No manager was given, so nothing is collected."]
         return [
-            f"{name}: {status.reason.rstrip('.')}." for name, status in self.statuses.items() if status.state != "OK"
+            f"{name}: {status.reason.rstrip('.')}."
+            for name, status in self.statuses.items()
+            if status.state != "OK" and (run.is_empty or (name == CloudSource.name and not run.cloud))
         ]
 
 

@@ -45,7 +45,9 @@ class Settings:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
             raise InvalidValueError("dashboard_port", port, "must be a whole number from 0 (any free one) to 65535")
         if not _is_number(self.data_retention_days) or not 0 < self.data_retention_days < 1e6:
-            raise InvalidValueError("data_retention_days", self.data_retention_days, "must be days, above 0 and below a million")
+            raise InvalidValueError(
+                "data_retention_days", self.data_retention_days, "must be days, above 0 and below a million"
+            )
         seconds = self.update_interval
         if not _is_number(seconds) or (seconds != 0 and not SHORTEST_INTERVAL_S <= seconds <= LONGEST_INTERVAL_S):
             reason = (
@@ -74,7 +76,8 @@ class Given:
         Raises:
             InvalidValueError: it is nothing of what can be read.
         """
-        if cloud is not None and not hasattr(cloud, "providers"):
+        # of its class first: a property may fail now and answer later
+        if cloud is not None and not (hasattr(type(cloud), "providers") or hasattr(cloud, "providers")):
             raise InvalidValueError(
                 "cloud_provider_manager", cloud, "must have `providers`, the names of its providers"
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -16,7 +17,6 @@ from drmviz.figures.resource_utilization_heatmap import RESERVED
 from drmviz.model.metrics import Metric, Statistic
 from drmviz.model.run import Run, RunHeader
 from drmviz.store import Store
-from drmviz.system import Clock, SystemClock
 from drmviz.visualization.asking import Asked
 
 _COLUMNS: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio", "cpu_reserved_ratio", "tasks_running")
@@ -58,11 +58,11 @@ class _Kept:
 class History:
     """One file of history; any thread may ask."""
 
-    def __init__(self, path: Path, *, keep_s: float = inf, clock: Clock | None = None) -> None:
-        """What is older than `keep_s` is not shown."""
+    def __init__(self, path: Path, *, keep_s: float = inf, now_s: Callable[[], float] = time.time) -> None:
+        """What is older than `keep_s` is not shown; `now_s` tells the time on the axis of what is recorded."""
         self.path = path.absolute()
         self._keep_s = keep_s
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._now_s = now_s
         self._lock = threading.Lock()
         self._kept: _Kept | None = None
 
@@ -103,7 +103,7 @@ class History:
             if not runs:
                 return Run.empty(_NOBODY)
             start_s, end_s = asked.start_s, asked.end_s
-            start_s = _latest(start_s, _first_shown_s(runs, self._clock.wall_s() - self._keep_s))
+            start_s = _latest(start_s, _first_shown_s(runs, self._now_s() - self._keep_s))
             if start_s is not None and end_s is not None and end_s <= start_s:
                 end_s = start_s + 1.0  # all of it is too old: nothing is there
             read = partial(
