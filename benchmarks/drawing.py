@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +21,13 @@ _METRICS: tuple[Metric, ...] = ("cpu_ratio", "memory_ratio", "gpu_ratio")
 
 def heatmap_html(workers: int, count: int) -> Row:
     """CPU seconds for one HTML heatmap (CPU, memory, GPU), against plotly's own write_html of the same samples."""
-    import plotly.graph_objects as go
-
     with tempfile.TemporaryDirectory() as folder:
         store, grids = recorded_fleet(Path(folder), workers, count)
-
-        def plotly_alone() -> None:
-            go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(Path(folder, "plain.html"))
 
         def ours() -> None:
             draw(store, figures=[STEM], formats=["html"], output_dir=Path(folder))
 
-        taken = in_turn(ours, plotly_alone, rounds=5, clock=cpu_s)
+        taken = in_turn(ours, partial(plotly_alone, grids, Path(folder, "plain.html")), rounds=5, clock=cpu_s)
     return Row(
         name="heatmap_html",
         ours=taken[0],
@@ -44,13 +41,11 @@ def heatmap_html(workers: int, count: int) -> Row:
 
 def heatmap_html_size(workers: int, count: int) -> Row:
     """Megabytes of that file, against plotly's."""
-    import plotly.graph_objects as go
-
     with tempfile.TemporaryDirectory() as folder:
         store, grids = recorded_fleet(Path(folder), workers, count)
         (ours,) = draw(store, figures=[STEM], formats=["html"], output_dir=Path(folder))
         plain = Path(folder, "plain.html")
-        go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(plain)
+        plotly_alone(grids, plain)
         sizes = ours.stat().st_size / 1e6, plain.stat().st_size / 1e6
     return Row(
         name="heatmap_html_size",
@@ -65,21 +60,13 @@ def heatmap_html_size(workers: int, count: int) -> Row:
 
 def heatmap_png(workers: int, count: int) -> Row:
     """CPU seconds for one PNG heatmap, against a fresh imshow figure of the same matrices."""
-    from matplotlib.figure import Figure
-
     with tempfile.TemporaryDirectory() as folder:
         store, grids = recorded_fleet(Path(folder), workers, count)
-
-        def matplotlib_alone() -> None:
-            figure = Figure(figsize=(12, 9))
-            for axes, grid in zip(figure.subplots(3), grids, strict=True):
-                axes.imshow(grid * 100, aspect="auto", interpolation="nearest", vmin=0, vmax=100)
-            figure.savefig(Path(folder, "plain.png"), dpi=100)
 
         def ours() -> None:
             draw(store, figures=[STEM], formats=["png"], output_dir=Path(folder))
 
-        taken = in_turn(ours, matplotlib_alone, rounds=5, clock=cpu_s)
+        taken = in_turn(ours, partial(matplotlib_alone, grids, Path(folder, "plain.png")), rounds=5, clock=cpu_s)
     return Row(
         name="heatmap_png",
         ours=taken[0],
@@ -89,6 +76,23 @@ def heatmap_png(workers: int, count: int) -> Row:
         limit=0.5,
         baseline_is="imshow of the same three matrices in memory, new figure",
     )
+
+
+def plotly_alone(grids: Sequence[FloatArray], path: Path) -> None:
+    """Write the matrices as plotly does by itself: the baseline of HTML."""
+    import plotly.graph_objects as go
+
+    go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(path)
+
+
+def matplotlib_alone(grids: Sequence[FloatArray], path: Path) -> None:
+    """Write the matrices as Matplotlib does by itself: the baseline of PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 9))
+    for axes, grid in zip(figure.subplots(len(grids)), grids, strict=True):
+        axes.imshow(grid * 100, aspect="auto", interpolation="nearest", vmin=0, vmax=100)
+    figure.savefig(path, dpi=100)
 
 
 def recorded_fleet(folder: Path, workers: int, count: int) -> tuple[Path, list[FloatArray]]:

@@ -6,7 +6,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.drawing import recorded_fleet
+from benchmarks.drawing import matplotlib_alone, plotly_alone, recorded_fleet
 from benchmarks.rows import Row, cpu_s, in_turn
 
 _MANY = 10
@@ -14,15 +14,11 @@ _MANY = 10
 
 def all_html(workers: int, count: int) -> Row:
     """CPU seconds for six HTML files, against plotly's own write_html of three matrices alone."""
-    import plotly.graph_objects as go
-
     with tempfile.TemporaryDirectory() as folder:
         store, grids = recorded_fleet(Path(folder), workers, count)
 
-        def plotly_alone() -> None:
-            go.Figure([go.Heatmap(z=grid * 100) for grid in grids]).write_html(Path(folder, "plain.html"))
-
-        taken = in_turn(partial(_draw_all, store, Path(folder), "html"), plotly_alone, rounds=3, clock=cpu_s)
+        plain = partial(plotly_alone, grids, Path(folder, "plain.html"))
+        taken = in_turn(partial(_draw_all, store, Path(folder), "html"), plain, rounds=3, clock=cpu_s)
     return Row(
         name="all_html",
         ours=taken[0],
@@ -36,18 +32,11 @@ def all_html(workers: int, count: int) -> Row:
 
 def all_png(workers: int, count: int) -> Row:
     """CPU seconds for five PNGs, against a fresh imshow figure of three matrices alone."""
-    from matplotlib.figure import Figure
-
     with tempfile.TemporaryDirectory() as folder:
         store, grids = recorded_fleet(Path(folder), workers, count)
 
-        def matplotlib_alone() -> None:
-            figure = Figure(figsize=(12, 9))
-            for axes, grid in zip(figure.subplots(3), grids, strict=True):
-                axes.imshow(grid * 100, aspect="auto", interpolation="nearest", vmin=0, vmax=100)
-            figure.savefig(Path(folder, "plain.png"), dpi=100)
-
-        taken = in_turn(partial(_draw_all, store, Path(folder), "png"), matplotlib_alone, rounds=3, clock=cpu_s)
+        plain = partial(matplotlib_alone, grids, Path(folder, "plain.png"))
+        taken = in_turn(partial(_draw_all, store, Path(folder), "png"), plain, rounds=3, clock=cpu_s)
     return Row(
         name="all_png",
         ours=taken[0],

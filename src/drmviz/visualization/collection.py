@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -86,6 +87,7 @@ class Collection:
         self._keeper = threading.Thread(target=self._keep, name="drmviz-collection", daemon=True)
         self._share = 1 / len(sources)
         self._file = _identity(writer.path)
+        self._process = os.getpid()
         _UNDER_WAY.add(self)
         try:
             if interval_s:
@@ -117,8 +119,10 @@ class Collection:
         """Read every source now.
 
         Raises:
-            UsageError: it is closed.
+            UsageError: it is closed, or this is a fork of the process that began it.
         """
+        if os.getpid() != self._process:  # before the lock: it may have been held when this process began
+            raise UsageError("A forked process does not collect: its parent does. Make a new DRMVisualization in it.")
         with self._lock:
             if self._is_closed:
                 raise UsageError("Nothing is collected any more after cleanup(). Make a new DRMVisualization.")
