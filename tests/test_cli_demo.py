@@ -160,6 +160,24 @@ def test_what_was_recorded_follows_the_policy_that_was_recorded_with_it(tmp_path
         assert after.decided_at_s - before.decided_at_s >= cooldown_s
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (("demo", "--headless", "--seed", str(2**63)), "9223372036854775807"),
+        (("draw", "h.drmviz", "--workers", ","), "names no worker"),
+        (("draw", "h.drmviz", "--start", "10", "--end", "5"), "--end '5' is not after --start '10'"),
+    ],
+)
+def test_wrong_use_ends_with_2_before_anything_is_read_or_written(
+    bench: Bench, wrong: tuple[str, ...], says: str
+) -> None:
+    done = bench.drmviz(*wrong)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not list(bench.folder.rglob("*.drmviz"))
+
+
 # In real time
 
 

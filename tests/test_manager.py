@@ -110,6 +110,7 @@ def test_arguments_may_stand_in_their_order() -> None:
         ({"scale_down_cooldown": math.inf}, "scale_down_cooldown = inf: is more than any machine has"),
         ({"min_workers": -1}, "min_workers = -1: must be a whole number, 0 or more"),
         ({"min_workers": 1.0}, "min_workers = 1.0: must be a whole number"),
+        ({"min_workers": 2**63}, "min_workers = 9223372036854775808: must be a whole number"),
         ({"min_workers": 3, "max_workers": 2}, "max_workers = 2: must be at least 1 and at least min_workers = 3"),
         ({"min_workers": 0, "max_workers": 0}, "max_workers = 0: must be at least 1"),
         ({"stale_after_s": 0}, "stale_after_s = 0: must be more than 0 seconds"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,7 +133,20 @@ def test_what_is_granted_goes_before_what_is_left() -> None:
     assert of(reading, "memory_reserved_ratio") == [0.75]
 
 
-@pytest.mark.parametrize("nonsense", ["0.5", True, -0.1, math.inf, -math.inf, 10**400, [0.5], {"percent": 50}])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "0.5",
+        True,
+        -0.1,
+        math.inf,
+        -math.inf,
+        10**400,
+        pytest.param(10**5000, id="5,000 digits"),
+        [0.5],
+        {"percent": 50},
+    ],
+)
 def test_a_number_that_makes_no_sense_is_unknown_and_counted_and_costs_nothing_else(nonsense: Any) -> None:
     reading = read(w1=worker(cpu=nonsense), w2=worker())
 
@@ -139,10 +155,36 @@ def test_a_number_that_makes_no_sense_is_unknown_and_counted_and_costs_nothing_e
     assert reading.rejected == ["1 value of utilization.cpu made no sense"]
 
 
-def test_none_and_nan_are_not_known_and_no_fault() -> None:
-    reading = read(w1=worker(cpu=None), w2=worker(cpu=math.nan), w3=worker(cpu=np.float32(0.5)))
+@pytest.mark.parametrize("half", [Decimal("0.5"), Fraction(1, 2), np.float16(0.5), np.float64(0.5)])
+def test_any_real_number_is_a_number(half: Any) -> None:
+    reading = read(w1=worker(cpu=half))
 
-    assert of(reading, "cpu_ratio") == [None, None, 0.5]
+    assert of(reading, "cpu_ratio") == [0.5]
+    assert reading.rejected == []
+
+
+def test_utilization_in_percent_is_kept_and_told() -> None:
+    reading = read(w1=worker(cpu=85.0), w2=worker(cpu=2.0))
+
+    assert of(reading, "cpu_ratio") == [85.0, 2.0]
+    assert reading.rejected == [
+        "utilization.cpu of 85 is read as 8,500 %: shares from 0 to 1 are expected, not percent"
+    ]
+
+
+def test_a_manager_that_measures_more_cores_than_a_worker_has_is_not_told_of_percent() -> None:
+    reading = read(w1=worker(cpu=64.0, allocation={"cpu": 0.5}))
+
+    assert of(reading, "cpu_ratio") == [64.0]
+    assert reading.rejected == []
+
+
+def test_none_and_nan_are_not_known_and_no_fault() -> None:
+    reading = read(
+        w1=worker(cpu=None), w2=worker(cpu=math.nan), w3=worker(cpu=np.float32(0.5)), w4=worker(cpu=Decimal("-sNaN"))
+    )
+
+    assert of(reading, "cpu_ratio") == [None, None, 0.5, None]
     assert reading.rejected == []
 
 
@@ -192,6 +234,14 @@ def test_the_entry_of_a_worker_that_stays_as_it_is_is_made_once() -> None:
 def test_statistics_without_workers_are_an_answer_of_nobody(statistics: Any) -> None:
     with pytest.raises(SourceUnavailableError, match="no mapping of workers"):
         StatisticsReader().read(statistics, taken_at_s=NOW_S)
+
+
+def test_statistics_that_nobody_waited_for_are_an_error_and_no_warning() -> None:
+    async def statistics() -> dict[str, Any]:
+        return {"workers": {}}
+
+    with pytest.raises(SourceUnavailableError, match="is async"):
+        StatisticsReader().read(statistics(), taken_at_s=NOW_S)
 
 
 def test_no_workers_is_an_answer() -> None:
@@ -400,6 +450,47 @@ def test_the_same_decision_at_another_time_of_its_own_is_another_one() -> None:
     decisions, _ = watched(FULL, FULL | {"timestamp": NOW_S + 60})
 
     assert [decision.decided_at_s for decision in decisions] == [NOW_S - 5, NOW_S + 60]
+
+
+@pytest.mark.parametrize("stated", [1_790_000_000_000.0, 12.5, "noon"])
+def test_of_two_decisions_with_times_that_say_nothing_the_second_is_another_one_too(stated: Any) -> None:
+    later = stated + "!" if isinstance(stated, str) else stated + 60
+
+    decisions, rejected = watched(*[FULL | {"timestamp": moment} for moment in (stated, stated, later, later)])
+
+    assert [decision.decided_at_s for decision in decisions] == [NOW_S, NOW_S + 2]
+    assert len(rejected) == 4
+
+
+@pytest.mark.parametrize("moment", [Decimal("1790000000"), np.int64(1_790_000_000), np.float32(1_790_000_000)])
+def test_the_time_of_a_decision_may_be_any_number(moment: Any) -> None:
+    (decision,), rejected = watched(FULL | {"timestamp": moment})
+
+    assert decision.decided_at_s == 1_790_000_000.0
+    assert rejected == []
+
+
+@pytest.mark.parametrize("count", [3, 3.0, np.int64(3), Decimal(3)])
+def test_the_count_of_a_decision_may_be_any_whole_number(count: Any) -> None:
+    (decision,), _ = watched(FULL | {"count": count})
+
+    assert decision.count == 3
+
+
+class _Named(Enum):
+    SCALE_UP = 1
+
+
+class _Valued(Enum):
+    UP = "scale_up"
+
+
+@pytest.mark.parametrize("action", ["SCALE_UP", "scale-up", " Scale_Up ", _Named.SCALE_UP, _Valued.UP])
+def test_an_action_is_text_or_a_member_of_an_enum(action: Any) -> None:
+    (decision,), rejected = watched(FULL | {"action": action})
+
+    assert decision.action == "scale_up"
+    assert rejected == []
 
 
 def test_an_action_of_none_is_to_stay() -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from drmviz.errors import SourceUnavailableError
@@ -237,6 +238,18 @@ def test_resources_that_make_no_sense_are_unknown_and_told(wrong: dict[str, Any]
     (usage,) = reading.cloud
     assert (usage.cpu_cores, usage.memory_bytes, usage.gpus) == (None, None, None)
     assert "makes no sense" in reading.rejected[0]
+
+
+def test_amounts_may_be_any_numbers() -> None:
+    usage = usage_of(Providers(available={"cpu_cores": Decimal("2.5"), "memory_mb": np.int64(2), "gpus": np.int8(1)}))
+
+    assert (usage.cpu_cores, usage.memory_bytes, usage.gpus) == (2.5, 2 * 2**20, 1)
+
+
+def test_providers_may_be_a_method() -> None:
+    reading = CloudSource(Providers(providers=lambda: ["aws", "gcp"])).read(NOW_S)
+
+    assert [usage.provider for usage in reading.cloud] == ["aws", "gcp"]
 
 
 @pytest.mark.parametrize("providers", [None, "aws", 7])

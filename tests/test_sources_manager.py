@@ -149,6 +149,20 @@ def test_what_the_history_already_holds_is_not_told_again() -> None:
     assert (reading.decisions, reading.changes) == ((DOWN,), (LEFT,))
 
 
+def test_a_last_decision_that_fails_costs_only_itself() -> None:
+    class Failing(PlainManager):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "last_scaling_decision":
+                raise RuntimeError("no log")
+            return super().__getattribute__(name)
+
+    reading = ManagerSource(Failing(last_scaling_decision=None)).read(START_S)
+
+    assert [entry.id for entry in reading.entries] == ["w1"]
+    assert reading.decisions == ()
+    assert reading.rejected == ["last_scaling_decision failed (RuntimeError: no log)"]
+
+
 def test_statistics_without_workers_are_an_error_that_says_what_they_must_be() -> None:
     manager = MagicMock()
     manager.get_worker_statistics.return_value = {"error": "not yet"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -193,6 +195,33 @@ def test_a_history_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None
         DRMVisualization(tmp_path / "nothing.drmviz")
 
 
+def test_a_mock_of_a_manager_is_a_manager_although_it_would_do_as_a_path(make: Make) -> None:
+    manager = MagicMock()
+    manager.get_worker_statistics.return_value = Fleet().get_worker_statistics()
+    visualization = make(manager, cloud_provider_manager=MagicMock(providers=["aws"]))
+
+    visualization.collect()
+
+    assert cells(visualization) == [[50.0], [50.0]]
+
+
+def test_a_program_that_changes_its_folder_finds_everything_where_it_began(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    visualization = make(Fleet(), output_dir="pictures")
+    other = make(store="other.drmviz", output_dir="pictures")
+
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    visualization.collect()
+    picture = visualization.create_resource_utilization_heatmap()
+
+    assert (picture.parent, visualization.store) == (tmp_path / "pictures", tmp_path / "pictures" / "history.drmviz")
+    assert other.store == tmp_path / "other.drmviz"
+    assert cells(visualization) == [[50.0], [50.0]]
+
+
 @pytest.mark.parametrize("wrong", [7, object(), ["w1"], {"workers": {}}])
 def test_anything_else_is_refused_and_what_is_accepted_is_named(wrong: object, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match=r"DynamicResourceManager.*get_worker_statistics.*source.*path"):
@@ -213,6 +242,8 @@ def test_anything_else_is_refused_and_what_is_accepted_is_named(wrong: object, t
         {"interactive": "yes"},
         {"output_dir": ""},
         {"output_dir": None},
+        {"output_dir": "a\0b"},
+        {"output_dir": "~nobody-of-that-name/pictures"},
         {"store": 5},
         {"cloud_provider_manager": object()},
     ],
@@ -356,6 +387,82 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) 
 # history
 
 
+@pytest.mark.parametrize("does", ["delete", "move", "replace"])
+def test_a_history_that_is_taken_away_meanwhile_is_told_at_the_next_tick(make: Make, tmp_path: Path, does: str) -> None:
+    visualization = make(Fleet())
+    visualization.collect()
+    before = visualization.status.state
+    if does == "delete":
+        shutil.rmtree(tmp_path / "out")
+    else:
+        (tmp_path / "out").rename(tmp_path / "moved")
+    if does == "replace":
+        (tmp_path / "out").mkdir()
+        visualization.store.touch()
+
+    visualization.collect()
+    while_it_runs = visualization.statuses["store"]
+    visualization.cleanup()
+
+    assert before == "OK"
+    assert while_it_runs.state == "FAILED"
+    assert f"{visualization.store} was deleted, moved or replaced" in while_it_runs.reason
+    assert visualization.statuses["store"] == while_it_runs
+
+
+def test_a_folder_that_is_a_file_holds_no_history_and_takes_no_picture(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    visualization = make()
+
+    assert "nothing is collected" in notice(visualization)
+    with pytest.raises(OutputError, match="File exists"):
+        visualization.create_resource_dashboard()
+
+
+def test_providers_that_fail_are_named_where_they_are_missing(make: Make) -> None:
+    class Providers:
+        @property
+        def providers(self) -> list[str]:
+            raise RuntimeError("logged out")
+
+    visualization = make(Fleet(), cloud_provider_manager=Providers())
+    visualization.collect()
+
+    assert "logged out" in notice(visualization, "cloud_resources")
+    assert "logged out" not in notice(visualization)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_neither_writes_into_the_history_of_its_parent_nor_ends_it(tmp_path: Path) -> None:
+    program = f"""
+import os
+from drmviz import DRMVisualization
+from drmviz.errors import UsageError
+
+class Fleet:
+    def get_worker_statistics(self):
+        return {{"workers": {{"w1": {{"utilization": {{"cpu": 0.5}}}}}}}}
+
+visualization = DRMVisualization(Fleet(), output_dir={str(tmp_path)!r}, update_interval=0)
+child = os.fork()
+if not child:
+    try:
+        visualization.collect()
+    except UsageError:
+        visualization.cleanup()
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+visualization.collect()
+visualization.cleanup()
+print(visualization.status)
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True, check=True, text=True)
+
+    assert done.stdout == "7\nOK\n"
+    with Store.open(tmp_path / "history.drmviz") as store:
+        assert store.read().measured_ticks == 1
+
+
 def test_each_object_adds_a_run_and_draws_all_of_them(make: Make, clock: SimulatedClock) -> None:
     for cpu in (0.25, 0.75):
         with make(Fleet(cpu=cpu, workers=("w1",))) as visualization:
@@ -389,6 +496,17 @@ def test_what_is_older_than_the_retention_is_neither_shown_nor_kept(make: Make, 
     visualization.cleanup()
     with Store.open(visualization.store) as store:
         assert store.read_all().starts_at_s[0] >= clock.wall_s() - 14 * 3600
+
+
+def test_a_wall_clock_that_is_set_forward_while_it_collects_hides_nothing(make: Make, clock: SimulatedClock) -> None:
+    visualization = make(Fleet(), data_retention_days=1)
+    visualization.collect()
+    clock.advance(1)
+
+    clock.jump(40 * 86_400)
+    visualization.collect()
+
+    assert cells(visualization) == [[50.0, 50.0], [50.0, 50.0]]
 
 
 def test_a_run_that_was_over_before_the_retention_does_not_stretch_the_picture(
@@ -523,6 +641,27 @@ def test_a_folder_and_the_history_itself_are_no_place_for_a_picture(make: Make, 
         visualization.create_resource_utilization_heatmap(tmp_path / "folder.html")
     with pytest.raises(OutputError, match="recorded history itself"):
         visualization.create_resource_utilization_heatmap(tmp_path / "history.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("a\0.html", InvalidValueError),
+        ("~nobody-of-that-name/a.html", InvalidValueError),
+        ("x" * 300 + ".html", OutputError),
+        ("loop.html", OutputError),
+        ("file/a.html", OutputError),
+    ],
+)
+def test_a_path_that_there_cannot_be_is_an_error_of_ours(
+    make: Make, tmp_path: Path, name: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop.html").symlink_to("loop.html")
+
+    with pytest.raises(error):
+        make(Fleet()).create_resource_dashboard(name)
 
 
 @pytest.mark.parametrize(

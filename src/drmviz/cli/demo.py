@@ -33,7 +33,9 @@ def demo(
     workers: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many the fleet begins with.")] = 20,
     duration: Annotated[float, typer.Option(metavar="S", help="Seconds until it ends by itself.")] = 1200.0,
     interval: Annotated[str | None, typer.Option(metavar="S", help="Seconds between two samples [default: 1].")] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same seed is the same history.")] = 7,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="The same seed is the same history.")
+    ] = 7,
     headless: Annotated[
         bool, typer.Option("--headless", help="As fast as it can: a history that ends now, and nothing to wait for.")
     ] = False,

@@ -43,6 +43,12 @@ def draw(
         raise UsageError(f"--metric {metric!r} is not one of cpu, memory, gpu, {', '.join(METRICS)}.")
     if statistic not in STATISTICS:
         raise UsageError(f"--statistic {statistic!r} is not one of {', '.join(STATISTICS)}.")
+    named = None if workers is None else [name for name in workers.split(",") if name]
+    if named == []:
+        raise UsageError(f"--workers {workers!r} names no worker; leave it out for all of them.")
+    start_s, end_s = moment_s(start, "--start"), moment_s(end, "--end")
+    if start_s is not None and end_s is not None and end_s <= start_s:
+        raise UsageError(f"--end {end!r} is not after --start {start!r}.")
     settings = read_settings(options={"theme": theme})
     options = FigureOptions(
         metric=full,
@@ -59,10 +65,10 @@ def draw(
         output_dir=output_dir,
         options=options,
         run_id=run_id,
-        start_s=moment_s(start, "--start"),
-        end_s=moment_s(end, "--end"),
+        start_s=start_s,
+        end_s=end_s,
         columns=columns,
-        workers=None if workers is None else [name for name in workers.split(",") if name],
+        workers=named,
         page_theme=options.theme if "theme" in settings.origins else None,
     )
     for path in written:

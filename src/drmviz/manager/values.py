@@ -87,4 +87,7 @@ def number_of(stated: object) -> float | None:
     try:
         return float(stated)
     except OverflowError:
-        return -math.inf if str(stated).startswith("-") else math.inf
+        large: Any = stated
+        return math.inf if large > 0 else -math.inf
+    except ValueError:  # a signaling NaN
+        return math.nan
