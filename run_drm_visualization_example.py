@@ -137,7 +137,7 @@ def page_of(visualization: DRMVisualization, host: str, port: int) -> str:
     """Serve the live page where this version has one, and say where."""
     serve = getattr(visualization, "start_dashboard_server", None)
     if serve is None:
-        return "This version writes files only: it serves no page, so --host and --port do nothing yet."
+        return "This version serves no page: --host and --port do nothing yet."
     return f"Live: {serve(port=port, host=host)}"
 
 

@@ -175,7 +175,10 @@ class Collector:
 
         An answer that comes after its tick is taken by the next one: nothing that a source told is lost.
         """
-        at_s = self.now_s()
+        at_s, wall_s = (
+            self.now_s(),
+            self._clock.wall_s(),
+        )  # of one moment, or waiting would look like a clock that jumped
         is_fresh = {name: thread.ask(at_s) for name, thread in self._threads.items()}
         hanging_s = 0.0 if patience_s is None else patience_s  # who missed an earlier tick is not waited for again
         fresh_s = self._patience_s if patience_s is None else patience_s
@@ -185,7 +188,7 @@ class Collector:
         readings = {
             name: reading for name, answer in answers.items() if (reading := self._used(name, answer, at_s)) is not None
         }
-        tick = self._tracker.observe(list(readings.values()), at_s=at_s, wall_s=self._clock.wall_s())
+        tick = self._tracker.observe(list(readings.values()), at_s=at_s, wall_s=wall_s)
         for name, answer in answers.items():
             self._judge(name, answer, at_s)
         self._store(tick)
