@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +98,7 @@ def cpu(tick: Tick) -> dict[str, float]:
     [
         (ValueError("boom"), "ValueError: boom"),
         (SystemExit("bye"), "SystemExit: bye"),
+        (CancelledError("over"), "CancelledError: over"),
         (SourceUnavailableError("dask", "nobody answers", remedy="Start it."), "Source 'dask' is unavailable"),
     ],
 )
@@ -369,3 +371,19 @@ def test_a_wall_clock_that_jumps_moves_no_tick(collecting: Callable[..., Collect
 
     assert [tick.at_s for tick in sink.ticks] == [START_S, START_S + 1]
     assert [tick.wall_s for tick in sink.ticks] == [START_S, START_S + 1 - 3600]
+
+
+def test_waiting_for_a_slow_source_does_not_look_like_a_clock_that_jumped(
+    collecting: Callable[..., Collector], clock: SimulatedClock
+) -> None:
+    def slow(now_s: float) -> Reading:
+        clock.advance(3)
+        return steady(now_s)
+
+    sink = KeptTicks()
+    collector = collecting(ScriptedSource([slow, steady]), sink=sink)
+
+    collector.tick()
+    collector.tick()
+
+    assert [tick.wall_s - tick.at_s for tick in sink.ticks] == [0.0, 0.0]

@@ -183,3 +183,16 @@ def test_ids_that_are_the_same_once_they_are_text_cost_one_of_them() -> None:
     assert [entry.id for entry in reading.entries] == ["1", "b"]
     assert reading["cpu_ratio"].tolist() == [0.25, 0.5]
     assert reading.rejected == ["worker id '1' came twice"]
+
+
+class Unwritable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("value", [Unwritable(), 10**5000], ids=["object", "number"])
+def test_an_error_names_a_value_whose_words_fail(value: object) -> None:
+    said = str(InvalidValueError("workers", value, "must be fewer"))
+
+    assert said.startswith(f"workers = <{type(value).__name__} instance at 0x")
+    assert said.endswith(": must be fewer")

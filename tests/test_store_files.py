@@ -185,6 +185,26 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("content", [b"x", b"my notes\n" * 56])
+def test_a_short_file_that_is_no_store_is_not_written_over(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+
+    with pytest.raises(StoreError, match="it is not a drmviz store"):
+        Writer.open(path)
+
+    assert path.read_bytes() == content
+    Writer.open(tmp_path / "other").close()
+
+
+def test_links_that_lead_in_a_circle_are_no_place(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+
+    with pytest.raises(StoreError, match="there is no such place"):
+        Writer.open(tmp_path / "a")
+
+
 def test_a_store_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "h.drmviz"
     written(path, [KnownFleet().tick(START_S, ["a"])])

@@ -112,6 +112,31 @@ def eventually(holds: Callable[[], object], *, within_s: float = 20.0) -> None:
 # collecting
 
 
+class OnceBroken(SimulatedClock):
+    """A clock that fails once when it is told to."""
+
+    breaks = False
+
+    def wall_s(self) -> float:
+        if self.breaks:
+            self.breaks = False
+            raise RuntimeError("no time")
+        return super().wall_s()
+
+
+def test_a_last_tick_that_fails_is_told_and_closes_the_history_all_the_same(make: Make) -> None:
+    clock = OnceBroken(wall=START_S)
+    visualization = make(Fleet(), update_interval=3600, clock=clock)
+
+    clock.breaks = True
+    visualization.cleanup()
+
+    assert visualization.statuses["collection"].reason == "a tick was lost (RuntimeError: no time)"
+    assert not Path(f"{visualization.store}-wal").exists()
+    with Store.open(visualization.store) as store:
+        assert store.runs()[0].ended_at_s is not None
+
+
 def test_the_first_tick_is_taken_before_the_constructor_returns(make: Make) -> None:
     visualization = make(Fleet(), update_interval=3600)
 

@@ -56,7 +56,7 @@ class _SourceThread:
                 answer = _checked(self.source.read(self._now_s))
             except Exception as error:  # noqa: BLE001  the collector loop is a boundary: a source may raise anything
                 answer = error
-            except (SystemExit, KeyboardInterrupt) as error:  # in a thread of ours they end nothing but the reading
+            except BaseException as error:  # noqa: BLE001  in a thread of ours what ends a program ends only the reading
                 answer = RuntimeError(f"{type(error).__name__}: {error}")
             self._answer = answer
             self._answered.set()

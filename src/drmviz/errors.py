@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reprlib import Repr
+
 
 class DRMVizError(Exception):
     """Base of every error that is raised on purpose; the command line prints it as one line."""
@@ -106,6 +108,10 @@ class OutputError(DRMVizError):
         self.path = path
 
 
+_REPR = Repr()
+_REPR.maxother = 10_000
+
+
 def _short(value: object, *, limit: int = 80) -> str:
-    text = repr(value)
+    text = _REPR.repr_instance(value, 0)  # whatever somebody's __repr__ raises, the error that names it comes out
     return text if len(text) <= limit else text[: limit - 1] + "…"

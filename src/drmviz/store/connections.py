@@ -19,6 +19,8 @@ from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABL
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
 _BUSY_MS = 5000
+_SMALLEST_BYTES = 512
+"""SQLite's smallest page: what is shorter is somebody's, and no database."""
 
 
 def rows_of(connection: apsw.Connection, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -38,6 +40,8 @@ def open_for_writing(path: Path) -> apsw.Connection:
             raise StoreError(
                 path, "its path is not UTF-8, as SQLite needs it", remedy="Name another place with --store."
             )
+        if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
+            raise StoreError(path, _NOT_OURS, remedy="Name another file.")
         connection = apsw.Connection(str(path))
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error

@@ -67,7 +67,11 @@ class Writer:
             StoreBusyError: another process writes it; the error names its pid.
             StoreError: the file is something else, or its folder cannot be written.
         """
-        path = Path(path).expanduser().resolve()  # two names of one file are one lock
+        named = path
+        try:
+            path = Path(path).expanduser().resolve()  # two names of one file are one lock
+        except (OSError, RuntimeError) as error:  # links that lead in a circle, a home that nobody has
+            raise StoreError(named, f"there is no such place ({error})", remedy="Name another with --store.") from error
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -173,8 +173,11 @@ class Collection:
             self._problems["store"] = Status(state="FAILED", reason=reason, since_s=now_s)
 
     def _tick_or_say_why(self, patience_s: float | None = None) -> None:
+        self._or_say_why(lambda: self._tick(patience_s))
+
+    def _or_say_why(self, tick: Callable[[], object]) -> None:
         try:
-            self._tick(patience_s)
+            tick()
         except Exception as error:  # noqa: BLE001  the collector loop is a boundary: one bad tick must not end it
             reason = f"a tick was lost ({type(error).__name__}: {error})"
             self._problems["collection"] = Status(state="DEGRADED", reason=reason, since_s=self._clock.wall_s())
@@ -185,7 +188,7 @@ class Collection:
         self._is_closed = True
         _UNDER_WAY.discard(self)
         if self._interval_s:
-            self._collector.last_tick(_LAST_TICK_S * self._share)
+            self._or_say_why(lambda: self._collector.last_tick(_LAST_TICK_S * self._share))
         for name in self._collector.close(_LETTING_GO_S * self._share):
             reason = "it is still stuck in its call; its thread ends when that returns"
             self._problems[name] = Status(state="FAILED", reason=reason, since_s=self._clock.wall_s())
