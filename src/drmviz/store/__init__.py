@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from drmviz.store.backup import back_up
 from drmviz.store.reader import Store
 from drmviz.store.recording import Recording
 from drmviz.store.writer import Writer
 
-__all__ = ["Recording", "Store", "Writer"]
+__all__ = ["Recording", "Store", "Writer", "back_up"]
