@@ -23,7 +23,7 @@ def draw(
     output_dir: Annotated[Path, typer.Option(help="Where the files go.")] = Path(),
     run_id: RunId = None,
     metric: Annotated[str | None, typer.Option(help="cpu, memory, gpu or a metric's full name.")] = None,
-    statistic: Annotated[str, typer.Option(help="mean or max of a column.")] = "mean",
+    statistic: Annotated[str, typer.Option(help="mean, min or max of a column.")] = "mean",
     start: Annotated[str | None, typer.Option(help="ISO 8601 time or epoch seconds.")] = None,
     end: Annotated[str | None, typer.Option(help="The same, not included.")] = None,
     columns: Annotated[int, typer.Option(min=1, max=20_000, help="At most so many columns.")] = 600,

@@ -17,7 +17,7 @@ Metric = Literal[
     "gpu_reserved_ratio",
     "tasks_running",
 ]
-Statistic = Literal["mean", "max"]
+Statistic = Literal["mean", "min", "max"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)

@@ -144,7 +144,7 @@ class Store:
         spans = [span for run, header in runs if (span := Span.of(self._connection, run, header)) is not None]
         if not spans:
             return None
-        window = Window.over(spans, asked.start_s, asked.end_s, at_most=asked.columns)
+        window = Window.over(self._connection, spans, asked.start_s, asked.end_s, at_most=asked.columns)
         spans = [span for span in spans if window.touches(span)] or spans[-1:]
         newest, header = _newest(runs)
         lives = lives_in(self._connection, spans, window.columns.first_us, window.columns.end_us, newest=newest)
@@ -154,7 +154,15 @@ class Store:
         found = []
         for span, of_run in zip(spans, lives, strict=True):
             row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
-            part = fetch(self._connection, span, window, (*asked.metrics, *asked.means), row_of, asked.workers)
+            part = fetch(
+                self._connection,
+                span,
+                window,
+                (*asked.metrics, *asked.means),
+                asked.statistics,
+                row_of,
+                asked.workers,
+            )
             part.resized = {
                 n: WorkerCapacity(**{name: getattr(life.capacity, name) for name in resized[life.id]})
                 for n, life in of_run.items()
