@@ -14,6 +14,7 @@ from drmviz.model.metrics import METRICS, STATISTICS
 from drmviz.model.run import Run
 from drmviz.store import Store
 from drmviz.store.chunks import COUNT, VALUE, Chunk, checked, decode, encode, members_of
+from drmviz.store.connections import rows_of
 from drmviz.store.rollups import Rollup
 from drmviz.store.schema import TIERS_US
 from drmviz.store.sealing import tiers_for
@@ -50,9 +51,9 @@ def without_tiers(path: Path, copy: Path, tiers: set[int]) -> Path:
     return copy
 
 
-def read(path: Path, columns: int, **asked: float) -> Run:
+def read(path: Path, columns: int, *, start_s: float | None = None) -> Run:
     with Store.open(path) as store:
-        return store.read(columns=columns, statistics=STATISTICS, **asked)
+        return store.read(columns=columns, statistics=STATISTICS, start_s=start_s)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,9 @@ def test_a_damaged_count_takes_its_means_with_it_and_is_told(
 ) -> None:
     copy = without_tiers(fleet_and_path[1], tmp_path / "h.drmviz", {0})
     connection = apsw.Connection(str(copy))
-    row, blob = connection.execute("SELECT id, packed FROM chunk WHERE statistic = ? AND tier = 1", (COUNT,)).fetchone()
+    ((row, blob),) = rows_of(
+        connection, "SELECT id, packed FROM chunk WHERE statistic = ? AND tier = 1 LIMIT 1", (COUNT,)
+    )
     connection.execute("UPDATE chunk SET packed = ? WHERE id = ?", (blob[:-1] + bytes([blob[-1] ^ 1]), row))
     connection.close()
 

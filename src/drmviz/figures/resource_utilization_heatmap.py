@@ -207,22 +207,21 @@ def _lived(alive: BoolArray, per_row: int) -> BoolArray:
 
 
 def _merged(values: FloatArray, per_row: int, statistic: Statistic) -> FloatArray:
-    """Return the mean, the lowest or the highest of what was measured in each group of rows; NaN where nothing was."""
+    """Return the mean or the highest of what was measured in each group of rows; NaN where nothing was."""
     groups = -(-len(values) // per_row)
     sums = np.zeros((groups, values.shape[1]), dtype=np.float32)
     counts = np.zeros_like(sums)
-    outermost = np.full_like(sums, np.nan)
-    further = np.fmin if statistic == "min" else np.fmax
+    highest = np.full_like(sums, np.nan)
     for place in range(per_row):  # the first of each group, the second of each group, ...
         part = values[place::per_row]
-        if statistic != "mean":
-            outermost[: len(part)] = further(outermost[: len(part)], part)
+        if statistic == "max":
+            highest[: len(part)] = np.fmax(highest[: len(part)], part)
         else:
             known = np.isfinite(part)
             counts[: len(part)] += known
             np.add(sums[: len(part)], part, out=sums[: len(part)], where=known)
-    if statistic != "mean":
-        return outermost
+    if statistic == "max":
+        return highest
     merged: FloatArray = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return merged
 
@@ -239,7 +238,7 @@ def _subtitle(run: Run, statistic: Statistic, per_row: int) -> str:
     if run.columns:
         parts.append(date_and_clock(float(run.starts_at_s[0])))
         parts.append(duration(run.end_s - run.start_s))
-        cell = {"mean": "mean", "min": "lowest value", "max": "highest value"}[statistic]
+        cell = "mean" if statistic == "mean" else "highest value"
         parts.append(f"{cell} of {duration(run.width_s)} per cell")
     return " · ".join(part for part in parts if part)
 

@@ -21,6 +21,8 @@ Statistic = Literal["mean", "min", "max"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+DRAWN_STATISTICS: tuple[Statistic, ...] = ("mean", "max")
+"""What a figure can be asked to show; the lowest is read for curves that keep their extremes."""
 METRIC_ROW: dict[str, int] = {metric: row for row, metric in enumerate(METRICS)}
 
 FloatArray = npt.NDArray[np.floating]
