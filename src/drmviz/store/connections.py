@@ -16,6 +16,7 @@ from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
 from drmviz.store.pages import RESERVED_BYTES, file_system, looks_like_a_store
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
+from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
@@ -76,6 +77,25 @@ def open_for_writing(path: Path) -> apsw.Connection:
     return connection
 
 
+def keep_damaged_log(path: Path) -> str | None:
+    """Copy a damaged write-ahead log aside, before SQLite drops what lies behind the damage; the lock is held.
+
+    Returns:
+        What is lost and where the log is kept, in a sentence; None where nothing is lost.
+
+    Raises:
+        StoreError: the copy cannot be written.
+    """
+    try:
+        content = examine(path) if wal_path(path).exists() else None
+        if content is None or content.loss is None:
+            return None
+        return f"{content.loss}; the log is kept as {set_aside(path).name}"
+    except OSError as error:
+        reason = f"its damaged -wal cannot be kept aside ({error.strerror})"
+        raise StoreError(path, reason, remedy="Free some space, or name another place with --store.") from error
+
+
 def _begin_wal(connection: apsw.Connection, path: Path) -> None:
     if connection.execute("PRAGMA journal_mode=WAL").get != "wal":
         raise StoreError(
@@ -96,6 +116,8 @@ class ReadConnection:
 
     def __init__(self, path: Path, *, every_page: bool = False) -> None:
         self.path = path
+        self.lost = _lost(path)
+        """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
         self._file_system = file_system(strict=not every_page)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
@@ -139,7 +161,7 @@ class ReadConnection:
             connection.set_busy_timeout(_BUSY_MS)
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            _check_ours(connection, self.path)
+            self._check_ours(connection)
         except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
             connection.close()
             raise
@@ -147,6 +169,14 @@ class ReadConnection:
             connection.close()
             raise _unreadable(self.path, error) from error
         return connection
+
+    def _check_ours(self, connection: apsw.Connection) -> None:
+        try:
+            _check_ours(connection, self.path)
+        except StoreError as error:
+            if self.lost and looks_like_a_store(self.path):  # what made it ours is in the log that is lost
+                raise damaged(self.path, self.lost) from error
+            raise
 
     def close(self) -> None:
         """Close it; calling it again does nothing."""
@@ -156,6 +186,14 @@ class ReadConnection:
     def close_copy(self) -> None:
         if self._copy is not None:
             self._copy.cleanup()
+
+
+def _lost(path: Path) -> str | None:
+    try:
+        content = left_behind(path)
+    except OSError:
+        return None  # it will not let SQLite read it either, which is told then
+    return None if content is None else content.loss
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
@@ -172,7 +210,7 @@ def _check_ours(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
-def damaged(path: Path, error: Exception) -> StoreDamagedError:
+def damaged(path: Path, error: Exception | str) -> StoreDamagedError:
     """Return the error that says what of a store cannot be read."""
     return StoreDamagedError(
         path, f"it is damaged ({error})", remedy="`drmviz doctor --repair` writes a new file of what is whole."

@@ -67,12 +67,23 @@ class Store:
         """Whether a living process writes this file right now."""
         return is_being_written(self.path)
 
+    @property
+    def lost(self) -> str | None:
+        """What a damaged write-ahead log has cost, in a sentence; None where all is well."""
+        return self._reading.lost
+
     def runs(self) -> list[RunHeader]:
-        """Return what is recorded, oldest first."""
+        """Return what is recorded, oldest first.
+
+        Raises:
+            StoreDamagedError: nothing can be read, and damage is why.
+        """
         with _errors_named(self.path):
-            return [
-                header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
-            ]
+            statement = f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number"
+            found = [header_of(row) for row in self._connection.execute(statement)]
+        if self.lost and not found:
+            raise damaged(self.path, self.lost)
+        return found
 
     def read(
         self,
@@ -138,7 +149,9 @@ class Store:
         with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
             runs = which()
             gathered = self._gather(runs, asked)
-        return Run.empty(_newest(runs)[1]) if gathered is None else _assembled(gathered, asked)
+        if gathered is None:
+            return replace(Run.empty(_newest(runs)[1]), notes=(self.lost,) if self.lost else ())
+        return _assembled(gathered, asked)
 
     def _everything(self) -> list[tuple[int, RunHeader]]:
         rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
@@ -166,6 +179,8 @@ class Store:
             }
             if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
                 part.notes.append(_KILLED)
+            if self.lost and span.run == self._last_run():
+                part.notes.append(self.lost)
             found.append(part)
         told = [{usage.provider for usage in part.cloud} for part in found]
         for span, part, providers in zip(spans, found, told, strict=True):
@@ -175,9 +190,15 @@ class Store:
         started_s = min(header.started_at_s for _, header in runs)
         return _Gathered(_over_all(header, spans, started_s), window, shown, found)
 
+    def _last_run(self) -> int:
+        ((number,),) = rows_of(self._connection, "SELECT max(number) FROM run")
+        return int(number)
+
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
             newest = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY number DESC LIMIT 1")
+            if not newest and self.lost:
+                raise damaged(self.path, self.lost)
             if not newest:
                 raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
             return newest[0][0], header_of(newest[0][1:])
@@ -275,7 +296,7 @@ def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
         for statistic in asked.statistics
     }
     totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
-    damaged = sum(part.damaged for part in found)
+    bad = sum(part.damaged for part in found)
     for part in found:
         for piece in part.pieces:
             try:
@@ -286,10 +307,10 @@ def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
                     weights = _weights_of(piece, part.resized, metric)
                     _place(piece, rows, values, columns, into, totals[metric], weights)
             except DamagedFrameError:
-                damaged += 1
+                bad += 1
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    if damaged:
-        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
+    if bad:
+        notes.append(f"{bad} piece{'s' if bad > 1 else ''} of this window are damaged and left out")
     return Run(
         header=gathered.header,
         start_s=window.start_us / 1e6,
