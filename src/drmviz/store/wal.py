@@ -125,14 +125,19 @@ def set_aside(store: Path) -> Path:
     while True:
         to = store.with_name(f"{store.name}-wal.damaged-{number}")
         try:
-            with wal_path(store).open("rb") as damaged, to.open("xb") as copy:
+            copy = to.open("xb")
+        except FileExistsError:
+            number += 1
+            continue
+        try:
+            with copy, wal_path(store).open("rb") as damaged:
                 shutil.copyfileobj(damaged, copy)
                 copy.flush()
                 os.fsync(copy.fileno())
-        except FileExistsError:
-            number += 1
-        else:
-            return to
+        except OSError:
+            to.unlink()  # half a copy would pass for all of it
+            raise
+        return to
 
 
 @dataclass(frozen=True, slots=True)
