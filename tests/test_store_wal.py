@@ -13,7 +13,7 @@ import apsw
 import numpy as np
 import pytest
 
-from drmviz.errors import StoreDamagedError, StoreError
+from drmviz.errors import StoreDamagedError
 from drmviz.model.metrics import METRICS
 from drmviz.model.run import Run
 from drmviz.store import Store, Writer

@@ -100,8 +100,10 @@ def examine(store: Path) -> WalContent | None:
         frames = _Frames.read(file, head)
     broken = np.flatnonzero(~(frames.follows & frames.ours & (frames.numbers != 0)))
     damaged = 0 if not head.is_whole else int(broken[0]) if len(broken) else len(frames.numbers)
-    # Frames of an earlier log may lie behind ours. A frame is ours by the salts, or because only they are damaged.
-    behind = np.flatnonzero(frames.ours[damaged:] | frames.follows[damaged:])
+    # Frames of an earlier log may lie behind ours: they have other salts. Where only those are damaged, the rest follows.
+    ours = frames.ours[damaged:].copy()
+    ours[:1] |= frames.follows[damaged : damaged + 1]
+    behind = np.flatnonzero(ours)
     end = damaged + int(behind[-1]) + 1 if len(behind) else damaged
     lost = int(np.count_nonzero(frames.commits[damaged:end]))
     if lost and not head.is_whole and _are_in_the_file(store, frames.numbers[:end]):
