@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ import apsw
 
 from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
-from drmviz.store.pages import RESERVED_BYTES, file_system, looks_like_a_store
+from drmviz.store.pages import RESERVED_BYTES, connect, looks_like_a_store
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
 from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
@@ -28,6 +29,16 @@ _SMALLEST_BYTES = 512
 def rows_of(connection: apsw.Connection, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a statement; the schema says what they hold."""
     return connection.execute(statement, tuple(values)).fetchall()
+
+
+@contextmanager
+def one_moment(connection: apsw.Connection) -> Iterator[None]:
+    """Read everything inside as it stood at one moment, also where some of it turns out to be damaged."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
 
 
 def open_for_writing(path: Path) -> apsw.Connection:
@@ -44,7 +55,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
             )
         if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
             raise StoreError(path, _NOT_OURS, remedy="Name another file.")
-        connection = apsw.Connection(str(path), vfs=file_system())
+        connection = connect(str(path))
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error
     try:
@@ -118,7 +129,7 @@ class ReadConnection:
         self.path = path
         self.lost = _lost(path)
         """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
-        self._file_system = file_system(strict=not every_page)
+        self._strict = not every_page
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -156,7 +167,7 @@ class ReadConnection:
     def _readable(self, path: Path, mode: str) -> apsw.Connection:
         uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
         access = apsw.SQLITE_OPEN_READONLY if "ro" in mode else apsw.SQLITE_OPEN_READWRITE
-        connection = apsw.Connection(uri, flags=access | apsw.SQLITE_OPEN_URI, vfs=self._file_system)
+        connection = connect(uri, flags=access | apsw.SQLITE_OPEN_URI, strict=self._strict)
         try:
             connection.set_busy_timeout(_BUSY_MS)
             # The last one to close would move the write-ahead log into the file, which a reader may not.

@@ -19,7 +19,7 @@ from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import decode
-from drmviz.store.connections import ReadConnection, damaged, rows_of
+from drmviz.store.connections import ReadConnection, damaged, one_moment, rows_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.lock import is_being_written
@@ -146,7 +146,7 @@ class Store:
         if asked.columns < 1:
             raise InvalidValueError("columns", asked.columns, "must be at least 1")
         gathered: _Gathered | None = None
-        with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
+        with _errors_named(self.path), one_moment(self._connection):
             runs = which()
             gathered = self._gather(runs, asked)
         if gathered is None:

@@ -100,7 +100,7 @@ def examine(store: Path) -> WalContent | None:
         frames = _Frames.read(file, head)
     broken = np.flatnonzero(~(frames.follows & frames.ours & (frames.numbers != 0)))
     damaged = 0 if not head.is_whole else int(broken[0]) if len(broken) else len(frames.numbers)
-    # Frames of an earlier log may lie behind ours: they have other salts. Where only those are damaged, the rest follows.
+    # Frames of an earlier log may lie behind ours: they have other salts, and do not follow from our last one.
     ours = frames.ours[damaged:].copy()
     ours[:1] |= frames.follows[damaged : damaged + 1]
     behind = np.flatnonzero(ours)

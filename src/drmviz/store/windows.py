@@ -103,18 +103,16 @@ class Window:
 
 def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: int, sealed: int) -> IntArray:
     """Return the times of the newest ticks of a run, in microseconds; the end of its last block where they are lost."""
+    end = np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+    if not sealed:
+        hot = (tick_id(run, 0), tick_id(run + 1, 0))
+        stamps = readable(connection, "at_us", "tick", "id >= ? AND id < ?", hot, key="id", ordered=True)
+        return np.array(stamps.rows, dtype=np.int64).ravel() if stamps.rows or not stamps.damage else end
     try:
-        if not sealed:
-            stamps = rows_of(
-                connection,
-                "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
-                (tick_id(run, 0), tick_id(run + 1, 0)),
-            )
-            return np.array(stamps, dtype=np.int64).ravel()
         ((times,),) = rows_of(connection, "SELECT times FROM block WHERE run = ? AND number = ?", (run, number))
         newest: IntArray = _times(times, first_sequence)[0]
     except (DamagedFrameError, apsw.CorruptError):
-        return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+        return end
     return newest
 
 
