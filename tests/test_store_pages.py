@@ -273,6 +273,16 @@ def test_a_damaged_header_is_damage_and_not_somebody_elses_file(recorded: Record
     assert path.read_bytes() == damaged
 
 
+def test_a_damaged_header_of_an_older_file_is_damage_too(tmp_path: Path) -> None:
+    damaged = bytearray(golden(2).read_bytes())
+    damaged[3] ^= 1
+    path = tmp_path / "h.drmviz"
+    path.write_bytes(damaged)
+
+    with pytest.raises(StoreDamagedError, match="it is damaged"):
+        Store.open(path)
+
+
 def test_a_page_that_lies_in_the_place_of_another_is_found(recorded: Recorded, tmp_path: Path) -> None:
     one, other = pages_of(recorded.path, "chunk")[-2:]
     page = recorded.content[(one - 1) * PAGE_BYTES : one * PAGE_BYTES]
@@ -369,6 +379,8 @@ def test_the_checks_lie_over_whatever_file_system_is_the_default(recorded: Recor
             with pytest.raises(StoreDamagedError):
                 Store.open(path)
             written(tmp_path / f"{id(below)}.drmviz", [KnownFleet().tick(START_S, ["a"])])
+            assert apsw.vfs_names()[0] == "counting"
+            assert not [name for name in apsw.vfs_names() if "drmviz" in name]
         finally:
             below.unregister()
         assert any(flags & apsw.SQLITE_OPEN_MAIN_DB for flags in below.opened)

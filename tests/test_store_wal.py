@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
@@ -197,13 +197,14 @@ def test_the_next_writer_keeps_the_damaged_log_notes_the_loss_once_and_goes_on(l
     assert_prefix(first, left.fleet)
 
 
-def test_a_writer_that_dies_again_does_not_name_the_same_loss_twice(left: Left) -> None:
-    path = left.put(flipped(left.log, len(left.log) - FRAME_BYTES - 7, 2))
+def test_a_writer_that_dies_again_does_not_name_the_same_loss_twice(tmp_path: Path) -> None:
+    left = left_by_a_killed_writer(tmp_path, ticks=40)  # what it writes does not reach to the end of the old log
+    path = left.put(flipped(left.log, 32 + (left.commits()[0] + 1) * FRAME_BYTES + 70, 2))
     writer = Writer.open(path)
     writer.begin(title="more", started_at_s=START_S + 60, interval_s=1)
     main, log = path.read_bytes(), wal_path(path).read_bytes()
     writer.close()
-    again = Left(left.folder, left.fleet, 3, main, log).put(log)
+    again = replace(left, main=main).put(log)
 
     with Store.open(again) as store:
         newest, oldest = store.read(), store.read(store.runs()[0].id)
@@ -282,6 +283,34 @@ def test_frames_of_an_earlier_log_behind_ours_are_no_loss(tmp_path: Path) -> Non
     assert content is not None
     assert (content.frames, content.commits, content.loss) == (1, 1, None)
     assert len(before.log) > len(left.log)
+
+
+def test_a_last_commit_of_which_only_the_salts_are_damaged_is_named(left: Left) -> None:
+    last = left.commits()[-1]
+    assert last == (len(left.log) - 32) // FRAME_BYTES - 1
+    path = left.put(flipped(left.log, 32 + last * FRAME_BYTES + 9, 4))
+
+    run = read(path)
+
+    assert run.measured_ticks == 2
+    (said,) = losses(run.notes)
+    assert said.startswith(f"frame {last} of its -wal is damaged, or was cut off before it was acknowledged: 1 commit")
+
+
+def test_a_file_with_tables_whose_runs_are_lost_says_why_it_holds_none(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    with Writer.open(path) as writer:
+        writer._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        writer.begin(title="t", started_at_s=START_S, interval_s=1)
+        writer.begin(title="u", started_at_s=START_S, interval_s=1)
+        main, log = path.read_bytes(), wal_path(path).read_bytes()
+    left = Left(tmp_path, KnownFleet(), 0, main, flipped(log, 32 + 40, 1))
+    copy = left.put(left.log)
+
+    with Store.open(copy) as store:
+        for ask in (store.runs, store.read):
+            with pytest.raises(StoreDamagedError, match=r"it is damaged .frame 0 of its -wal is damaged: 2 commits"):
+                ask()
 
 
 def test_while_somebody_writes_nothing_is_said_of_the_log(tmp_path: Path) -> None:
