@@ -314,7 +314,7 @@ def test_a_damaged_chunk_leaves_a_gap_and_a_note_never_a_wrong_number(tmp_path: 
     fleet = KnownFleet()
     written(path, [fleet.tick(START_S + s, ["a"], missing=0) for s in range(20)])
     with altered(path) as sabotage:
-        blob = sabotage.execute("SELECT packed FROM chunk WHERE metric = 0").get
+        (blob,) = next(sabotage.execute("SELECT packed FROM chunk WHERE metric = 0"))
         flipped = blob[:-1] + bytes([blob[-1] ^ 1])
         sabotage.execute("UPDATE chunk SET packed = ? WHERE metric = 0", (flipped,))
 

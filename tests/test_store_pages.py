@@ -158,7 +158,7 @@ def assert_never_wrong(recorded: Recorded, folder: Path, *, count: int, seed: in
 def test_a_file_damaged_at_200_places_gives_true_numbers_or_none(recorded: Recorded, tmp_path: Path) -> None:
     became = assert_never_wrong(recorded, tmp_path, count=200, seed=3)
 
-    assert became["in part"] > 80, "most of a history are chunks, and a damaged one costs itself only"
+    assert became["in part"] > 50, "most of a history are chunks, and a damaged one costs itself only"
     assert became["refused"] > 50, "a file that was cut short is refused"
 
 
@@ -176,6 +176,14 @@ def pages_of(path: Path, table: str) -> list[int]:
     return numbers
 
 
+def pages_of_samples(recorded: Recorded) -> list[int]:
+    """Return on which pages the chunks of the raw tier end, from 1."""
+    connection = apsw.Connection(str(recorded.path), flags=apsw.SQLITE_OPEN_READONLY)
+    chunks = [blob for (blob,) in connection.execute("SELECT packed FROM chunk WHERE tier = 0 ORDER BY id")]
+    connection.close()
+    return [recorded.content.index(blob[-40:]) // PAGE_BYTES + 1 for blob in chunks]
+
+
 def with_page(content: bytes, number: int, page: bytes) -> bytes:
     return content[: (number - 1) * PAGE_BYTES] + page + content[number * PAGE_BYTES :]
 
@@ -189,7 +197,7 @@ def flipped_page(content: bytes, number: int) -> bytes:
 def test_a_damaged_page_of_chunks_costs_those_and_names_the_block_and_the_page(
     recorded: Recorded, tmp_path: Path
 ) -> None:
-    number = pages_of(recorded.path, "chunk")[-1]
+    number = pages_of_samples(recorded)[-1]
     path = recorded.put(flipped_page(recorded.content, number), tmp_path)
 
     with Store.open(path) as store:
@@ -284,14 +292,14 @@ def test_a_damaged_header_of_an_older_file_is_damage_too(tmp_path: Path) -> None
 
 
 def test_a_page_that_lies_in_the_place_of_another_is_found(recorded: Recorded, tmp_path: Path) -> None:
-    one, other = pages_of(recorded.path, "chunk")[-2:]
+    one, other = pages_of_samples(recorded)[-2:]
     page = recorded.content[(one - 1) * PAGE_BYTES : one * PAGE_BYTES]
 
     assert read_damaged(recorded, with_page(recorded.content, other, page), tmp_path) == "in part"
 
 
 def test_a_page_of_zeros_is_damage_where_something_belongs(recorded: Recorded, tmp_path: Path) -> None:
-    last = pages_of(recorded.path, "chunk")[-1]
+    last = pages_of_samples(recorded)[-1]
     path = recorded.put(with_page(recorded.content, last, bytes(PAGE_BYTES)), tmp_path)
 
     with Store.open(path) as store:
@@ -379,8 +387,9 @@ def test_the_checks_lie_over_whatever_file_system_is_the_default(recorded: Recor
             with pytest.raises(StoreDamagedError):
                 Store.open(path)
             written(tmp_path / f"{id(below)}.drmviz", [KnownFleet().tick(START_S, ["a"])])
-            assert apsw.vfs_names()[0] == "counting"
-            assert not [name for name in apsw.vfs_names() if "drmviz" in name]
+            with Store.open(recorded.path):
+                assert apsw.vfs_names()[0] == "counting"
+                assert not [name for name in apsw.vfs_names() if "drmviz" in name]
         finally:
             below.unregister()
         assert any(flags & apsw.SQLITE_OPEN_MAIN_DB for flags in below.opened)

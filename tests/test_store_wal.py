@@ -181,8 +181,10 @@ def test_the_next_writer_keeps_the_damaged_log_notes_the_loss_once_and_goes_on(l
 
     for round_ in range(2):
         with Writer.open(path) as writer:
-            recording = writer.begin(title=f"more {round_}", started_at_s=START_S + 60 * (1 + round_), interval_s=1)
-            recording.finish(START_S + 61)
+            began_s = START_S + 60 * (1 + round_)
+            recording = writer.begin(title=f"more {round_}", started_at_s=began_s, interval_s=1)
+            recording.append(KnownFleet().tick(began_s, WORKERS))
+            recording.finish(began_s + 1)
 
     kept = path.with_name("copy.drmviz-wal.damaged-1")
     assert kept.read_bytes() == log

@@ -16,7 +16,8 @@ import apsw
 from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
 from drmviz.store.pages import RESERVED_BYTES, connect, looks_like_a_store
-from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+from drmviz.store.versions import show_as_present, upgrade
 from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
 _NOT_OURS = "it is not a drmviz store"
@@ -72,11 +73,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
         else:
             version = _check_ours(connection, path)
             _begin_wal(connection, path)
-            if version < SCHEMA_VERSION:
-                with connection:
-                    for older in range(version, SCHEMA_VERSION):
-                        connection.execute(UPGRADES[older])
-                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            upgrade(connection, version)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=0")
     except apsw.Error as error:
@@ -172,7 +169,7 @@ class ReadConnection:
             connection.set_busy_timeout(_BUSY_MS)
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            self._check_ours(connection)
+            show_as_present(connection, self._check_ours(connection))
         except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
             connection.close()
             raise
@@ -181,9 +178,9 @@ class ReadConnection:
             raise _unreadable(self.path, error) from error
         return connection
 
-    def _check_ours(self, connection: apsw.Connection) -> None:
+    def _check_ours(self, connection: apsw.Connection) -> int:
         try:
-            _check_ours(connection, self.path)
+            return _check_ours(connection, self.path)
         except StoreError as error:
             if self.lost and looks_like_a_store(self.path):  # what made it ours is in the log that is lost
                 raise damaged(self.path, self.lost) from error
