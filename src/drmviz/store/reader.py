@@ -11,14 +11,14 @@ from types import TracebackType
 
 import apsw
 
-from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
+from drmviz.errors import InvalidValueError, StoreError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.metrics import CAPACITY_OF, METRICS, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
 from drmviz.store.assembling import Asked, Gathered, assembled
-from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.store.connections import ReadConnection, damaged, one_moment, rows_of
 from drmviz.store.lock import is_being_written
 from drmviz.store.records import HEADER_COLUMNS, header_of, rows_shown
 from drmviz.store.spans import Span, lives_in
@@ -63,12 +63,23 @@ class Store:
         """Whether a living process writes this file right now."""
         return is_being_written(self.path)
 
+    @property
+    def lost(self) -> str | None:
+        """What a damaged write-ahead log has cost, in a sentence; None where all is well."""
+        return self._reading.lost
+
     def runs(self) -> list[RunHeader]:
-        """Return what is recorded, oldest first."""
+        """Return what is recorded, oldest first.
+
+        Raises:
+            StoreDamagedError: nothing can be read, and damage is why.
+        """
         with _errors_named(self.path):
-            return [
-                header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
-            ]
+            statement = f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number"
+            found = [header_of(row) for row in self._connection.execute(statement)]
+        if self.lost and not found:
+            raise damaged(self.path, self.lost)
+        return found
 
     def read(
         self,
@@ -131,10 +142,12 @@ class Store:
         if asked.columns < 1:
             raise InvalidValueError("columns", asked.columns, "must be at least 1")
         gathered: Gathered | None = None
-        with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
+        with _errors_named(self.path), one_moment(self._connection):
             runs = which()
             gathered = self._gather(runs, asked)
-        return Run.empty(_newest(runs)[1]) if gathered is None else assembled(gathered, asked)
+        if gathered is None:
+            return replace(Run.empty(_newest(runs)[1]), notes=(self.lost,) if self.lost else ())
+        return assembled(gathered, asked)
 
     def _everything(self) -> list[tuple[int, RunHeader]]:
         rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
@@ -170,6 +183,8 @@ class Store:
             }
             if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
                 part.notes.append(_KILLED)
+            if self.lost and span.run == self._last_run():
+                part.notes.append(self.lost)
             found.append(part)
         told = [{usage.provider for usage in part.cloud} for part in found]
         for span, part, providers in zip(spans, found, told, strict=True):
@@ -179,9 +194,15 @@ class Store:
         started_s = min(header.started_at_s for _, header in runs)
         return Gathered(_over_all(header, spans, started_s), window, shown, found)
 
+    def _last_run(self) -> int:
+        ((number,),) = rows_of(self._connection, "SELECT max(number) FROM run")
+        return int(number)
+
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
             newest = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY number DESC LIMIT 1")
+            if not newest and self.lost:
+                raise damaged(self.path, self.lost)
             if not newest:
                 raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
             return newest[0][0], header_of(newest[0][1:])
@@ -209,9 +230,7 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError | JSONDecodeError | TypeError):
-            raise StoreDamagedError(
-                self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
-            ) from error
+            raise damaged(self._path, error) from error
         if isinstance(error, apsw.Error):
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import apsw
 import numpy as np
@@ -17,6 +16,7 @@ from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.records import incarnations
+from drmviz.store.salvage import readable
 from drmviz.store.schema import BLOCK_US, microseconds, tick_id
 
 
@@ -35,13 +35,12 @@ class Span:
         """Return the stretch of a run; None where nothing is recorded."""
         blocks = rows_of(
             connection,
-            "SELECT number, first_sequence, sealed, times, ticks, first_us, last_us FROM block WHERE run = ?"
-            " ORDER BY number DESC LIMIT 1",
+            "SELECT number, first_sequence, sealed FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
             (run,),
         )
         if not blocks:
             return None
-        stamps = _newest(connection, run, blocks[0])
+        stamps = _newest(connection, run, *blocks[0])
         interval_us = microseconds(header.interval_s)
         if not interval_us:  # ticks came when somebody asked: their usual distance has to do
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
@@ -61,22 +60,21 @@ class Span:
         return self.first_us < other.end_us < self.end_us
 
 
-def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> IntArray:
-    """Return the times of the newest ticks of a run, in microseconds."""
-    number, first_sequence, sealed, times, ticks, first_us, last_us = last
+def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: int, sealed: int) -> IntArray:
+    """Return the times of the newest ticks of a run, in microseconds; the end of its last block where they are lost."""
+    lost = np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
     if not sealed:
-        stamps = rows_of(
-            connection,
-            "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
-            (tick_id(run, 0), tick_id(run + 1, 0)),
-        )
-        return np.array(stamps, dtype=np.int64).ravel()
-    if times is None:  # its raw tier is gone: as far apart as they were on the whole
-        return np.linspace(first_us, last_us, ticks).astype(np.int64)
+        hot = (tick_id(run, 0), tick_id(run + 1, 0))
+        stamps = readable(connection, "at_us", "tick", "id >= ? AND id < ?", hot, key="id", ordered=True)
+        return np.array(stamps.rows, dtype=np.int64).ravel() if stamps.rows or not stamps.damage else lost
+    statement = "SELECT times, ticks, first_us, last_us FROM block WHERE run = ? AND number = ?"
     try:
+        ((times, ticks, first_us, last_us),) = rows_of(connection, statement, (run, number))
+        if times is None:  # its raw tier is gone: as far apart as they were on the whole
+            return np.linspace(first_us, last_us, ticks).astype(np.int64)
         newest: IntArray = times_of(times, first_sequence)[0]
-    except DamagedFrameError:
-        return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+    except (DamagedFrameError, apsw.CorruptError):
+        return lost
     return newest
 
 
