@@ -71,11 +71,11 @@ class StoreError(DRMVizError):
 class StoreBusyError(StoreError):
     """Another process writes this store."""
 
-    def __init__(self, path: object, *, pid: int | None) -> None:
+    def __init__(
+        self, path: object, *, pid: int | None, remedy: str = "Wait until it ends, or name another file with --store."
+    ) -> None:
         holder = f"process {pid}" if pid else "another process"
-        super().__init__(
-            path, f"{holder} is writing it", remedy="Wait until it ends, or name another file with --store."
-        )
+        super().__init__(path, f"{holder} is writing it", remedy=remedy)
         self.pid = pid
 
 
