@@ -19,7 +19,7 @@ from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading, Tick
 from drmviz.model.workers import RosterEntry
 from drmviz.store import Store, Writer
-from tests.fleets import START_S, KnownFleet, written
+from tests.fleets import START_S, KnownFleet, altered, written
 
 BLOCK_S = 600
 
@@ -288,10 +288,9 @@ def test_forgetting_in_slices_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def _as_version_1(path: Path) -> None:
-    with sqlite3.connect(path) as older:
+    with altered(path) as older:
         older.execute("DROP TABLE cloud")
         older.execute("PRAGMA user_version = 1")
-    older.close()
 
 
 def test_a_file_of_the_version_before_is_read_as_it_is_and_brought_up_by_its_next_writer(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import apsw
 
-from drmviz.errors import StoreError
+from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
+from drmviz.store.pages import RESERVED_BYTES, file_system, looks_like_a_store
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
 
 _NOT_OURS = "it is not a drmviz store"
@@ -42,13 +43,14 @@ def open_for_writing(path: Path) -> apsw.Connection:
             )
         if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
             raise StoreError(path, _NOT_OURS, remedy="Name another file.")
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path), vfs=file_system())
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error
     try:
         connection.set_busy_timeout(_BUSY_MS)
         if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.reserve_bytes(reserve=RESERVED_BYTES)
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             _begin_wal(connection, path)
             with connection:
@@ -85,10 +87,16 @@ def _begin_wal(connection: apsw.Connection, path: Path) -> None:
 
 
 class ReadConnection:
-    """A read-only connection, whatever the place allows; `close` removes a temporary copy."""
+    """A read-only connection, whatever the place allows; `close` removes a temporary copy.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the store.
+        every_page: also those that nothing leads to will be read, as a copy does: some of them were never written.
+    """
+
+    def __init__(self, path: Path, *, every_page: bool = False) -> None:
         self.path = path
+        self._file_system = file_system(strict=not every_page)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -104,7 +112,7 @@ class ReadConnection:
 
     def _opened(self, path: Path) -> apsw.Connection:
         try:
-            return _readable(path, "mode=ro")
+            return self._readable(path, "mode=ro")
         except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
             if not os.access(path, os.R_OK):
                 raise _unwritable(path, error) from error
@@ -117,11 +125,28 @@ class ReadConnection:
     def _opened_where_nothing_can_be_written(self, path: Path) -> apsw.Connection:
         # A file in WAL mode wants a -shm file beside it, and the folder refuses one.
         if not path.with_name(path.name + "-wal").exists():
-            return _readable(path, "mode=ro&immutable=1")
+            return self._readable(path, "mode=ro&immutable=1")
         self._copy = tempfile.TemporaryDirectory(prefix="drmviz-")
         for name in (path.name, path.name + "-wal"):
             shutil.copyfile(path.with_name(name), Path(self._copy.name, name))
-        return _readable(Path(self._copy.name, path.name), "mode=rw", named=path)
+        return self._readable(Path(self._copy.name, path.name), "mode=rw")
+
+    def _readable(self, path: Path, mode: str) -> apsw.Connection:
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
+        access = apsw.SQLITE_OPEN_READONLY if "ro" in mode else apsw.SQLITE_OPEN_READWRITE
+        connection = apsw.Connection(uri, flags=access | apsw.SQLITE_OPEN_URI, vfs=self._file_system)
+        try:
+            connection.set_busy_timeout(_BUSY_MS)
+            # The last one to close would move the write-ahead log into the file, which a reader may not.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            _check_ours(connection, self.path)
+        except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
+            connection.close()
+            raise
+        except apsw.Error as error:
+            connection.close()
+            raise _unreadable(self.path, error) from error
+        return connection
 
     def close(self) -> None:
         """Close it; calling it again does nothing."""
@@ -131,26 +156,6 @@ class ReadConnection:
     def close_copy(self) -> None:
         if self._copy is not None:
             self._copy.cleanup()
-
-
-def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Connection:
-    uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
-    connection = apsw.Connection(
-        uri,
-        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        if "ro" in mode
-        else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI,
-    )
-    try:
-        connection.set_busy_timeout(_BUSY_MS)
-        _check_ours(connection, named or path)
-    except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
-        connection.close()
-        raise
-    except apsw.Error as error:
-        connection.close()
-        raise _unreadable(named or path, error) from error
-    return connection
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
@@ -167,12 +172,17 @@ def _check_ours(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
+def damaged(path: Path, error: Exception) -> StoreDamagedError:
+    """Return the error that says what of a store cannot be read."""
+    return StoreDamagedError(
+        path, f"it is damaged ({error})", remedy="`drmviz doctor --repair` writes a new file of what is whole."
+    )
+
+
 def _unreadable(path: Path, error: apsw.Error) -> StoreError:
     if isinstance(error, apsw.NotADBError):
-        return StoreError(path, _NOT_OURS, remedy=_LISTED)
-    if isinstance(error, apsw.CorruptError):
-        return StoreError(path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it.")
-    return _unwritable(path, error)
+        return damaged(path, error) if looks_like_a_store(path) else StoreError(path, _NOT_OURS, remedy=_LISTED)
+    return damaged(path, error) if isinstance(error, apsw.CorruptError) else _unwritable(path, error)
 
 
 def _unwritable(path: Path, error: OSError | apsw.Error) -> StoreError:

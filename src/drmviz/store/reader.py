@@ -12,14 +12,14 @@ from types import TracebackType
 import apsw
 import numpy as np
 
-from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
+from drmviz.errors import InvalidValueError, StoreError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.metrics import CAPACITY_OF, METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
 from drmviz.store.chunks import decode
-from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.store.connections import ReadConnection, damaged, rows_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.lock import is_being_written
@@ -205,9 +205,7 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError | JSONDecodeError | TypeError):
-            raise StoreDamagedError(
-                self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
-            ) from error
+            raise damaged(self._path, error) from error
         if isinstance(error, apsw.Error):
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import apsw
 import numpy as np
@@ -23,6 +22,7 @@ from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.grids import Columns
 from drmviz.store.records import cloud_between, decisions_between, incarnations, tasks_between
 from drmviz.store.rosters import Rosters
+from drmviz.store.salvage import or_noted, readable
 from drmviz.store.schema import BLOCK_US, NEVER, microseconds, sequence_of, tick_id
 
 _JUMP_US = 1_000_000
@@ -44,12 +44,12 @@ class Span:
         """Return the stretch of a run; None where nothing is recorded."""
         blocks = rows_of(
             connection,
-            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
+            "SELECT number, first_sequence, sealed FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
             (run,),
         )
         if not blocks:
             return None
-        stamps = _newest(connection, run, blocks[0])
+        stamps = _newest(connection, run, *blocks[0])
         interval_us = microseconds(header.interval_s)
         if not interval_us:  # ticks came when somebody asked: their usual distance has to do
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
@@ -101,19 +101,19 @@ class Window:
         return span.first_us < self.columns.end_us and span.end_us > self.columns.first_us
 
 
-def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> IntArray:
-    """Return the times of the newest ticks of a run, in microseconds."""
-    number, first_sequence, sealed, times = last
-    if not sealed:
-        stamps = rows_of(
-            connection,
-            "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
-            (tick_id(run, 0), tick_id(run + 1, 0)),
-        )
-        return np.array(stamps, dtype=np.int64).ravel()
+def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: int, sealed: int) -> IntArray:
+    """Return the times of the newest ticks of a run, in microseconds; the end of its last block where they are lost."""
     try:
+        if not sealed:
+            stamps = rows_of(
+                connection,
+                "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
+                (tick_id(run, 0), tick_id(run + 1, 0)),
+            )
+            return np.array(stamps, dtype=np.int64).ravel()
+        ((times,),) = rows_of(connection, "SELECT times FROM block WHERE run = ? AND number = ?", (run, number))
         newest: IntArray = _times(times, first_sequence)[0]
-    except DamagedFrameError:
+    except (DamagedFrameError, apsw.CorruptError):
         return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
     return newest
 
@@ -188,21 +188,21 @@ def fetch(
     workers: Sequence[str] | None,
 ) -> Fetched:
     run = span.run
-    found = Fetched(
-        row_of=row_of,
-        decisions=decisions_between(connection, run, window.decisions_from_us, window.decisions_end_us),
-        tasks=tasks_between(
-            connection, run, window.start_us, window.end_us, set(workers) if workers is not None else None
-        ),
-        cloud=cloud_between(connection, run, window.start_us, window.decisions_end_us),
-    )
-    times: list[IntArray] = []
-    for number, first_sequence, sealed, blob in rows_of(
+    found = Fetched(row_of=row_of)
+    blocks = readable(
         connection,
-        "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? AND number BETWEEN ? AND ?"
-        " ORDER BY number",
+        "number, first_sequence, sealed, times",
+        "block",
+        "run = ? AND number BETWEEN ? AND ?",
         (run, window.columns.first_us // BLOCK_US, window.columns.end_us // BLOCK_US),
-    ):
+        key="number",
+        ordered=True,
+    )
+    found.notes.extend(f"block {number} is skipped: {blocks.damage}" for number in blocks.lost)
+    if blocks.damage and not blocks.lost:
+        found.notes.append(f"blocks are skipped that cannot be told from the file: {blocks.damage}")
+    times: list[IntArray] = []
+    for number, first_sequence, sealed, blob in blocks.rows:
         if not sealed:
             times.append(_fetch_hot(connection, run, number, window, found))
             continue
@@ -217,10 +217,29 @@ def fetch(
     stamps = stamps[:, (stamps[0] >= window.columns.first_us) & (stamps[0] < window.columns.end_us)]
     found.at_us = stamps[0]
     found.notes.extend(_jumps(stamps))
-    found.notes.extend(
-        sentence for (sentence,) in connection.execute("SELECT sentence FROM note WHERE run = ? ORDER BY id", (run,))
-    )
+    _fetch_events(connection, run, window, None if workers is None else set(workers), found)
     return found
+
+
+def _fetch_events(
+    connection: apsw.Connection, run: int, window: Window, workers: set[str] | None, found: Fetched
+) -> None:
+    ends_us = window.decisions_end_us
+    found.decisions = or_noted(
+        found.notes,
+        "decisions",
+        lambda: decisions_between(connection, run, window.decisions_from_us, ends_us),
+        (),
+    )
+    found.tasks = or_noted(
+        found.notes, "tests", lambda: tasks_between(connection, run, window.start_us, window.end_us, workers), ()
+    )
+    found.cloud = or_noted(
+        found.notes, "cloud providers", lambda: cloud_between(connection, run, window.start_us, ends_us), ()
+    )
+    statement = "SELECT sentence FROM note WHERE run = ? ORDER BY id"
+    written: list[tuple[str]] = or_noted(found.notes, "notes", lambda: rows_of(connection, statement, (run,)), [])
+    found.notes.extend(sentence for (sentence,) in written)
 
 
 def _fetch_chunks(
@@ -234,12 +253,17 @@ def _fetch_chunks(
     found: Fetched,
 ) -> None:
     wanted = [METRIC_ROW[metric] for metric in metrics]
-    for first_tick, packed in rows_of(
+    chunks = readable(
         connection,
-        "SELECT first_tick, packed FROM chunk WHERE run = ? AND tier = ? AND block = ? AND statistic = ?"
-        f" AND metric IN ({', '.join('?' * len(wanted))})",
+        "first_tick, packed",
+        "chunk",
+        f"run = ? AND tier = ? AND block = ? AND statistic = ? AND metric IN ({', '.join('?' * len(wanted))})",
         (run, RAW_TIER, block, VALUE, *wanted),
-    ):
+        key="id",
+    )
+    if chunks.damage:
+        found.notes.append(f"block {block} is not complete: {chunks.damage}")
+    for first_tick, packed in chunks.rows:
         try:
             payload = checked(packed, first_tick=first_tick)
         except DamagedFrameError:
@@ -252,12 +276,18 @@ def _fetch_chunks(
 
 
 def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: Window, found: Fetched) -> IntArray:
-    rows = rows_of(
+    ticks = readable(
         connection,
-        "SELECT id, at_us, wall_us, roster, samples FROM tick"
-        " WHERE id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ? ORDER BY id",
+        "id, at_us, wall_us, roster, samples",
+        "tick",
+        "id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ?",
         (tick_id(run, 0), tick_id(run + 1, 0), block, window.columns.first_us, window.columns.end_us),
+        key="id",
+        ordered=True,
     )
+    rows = ticks.rows
+    if ticks.damage:
+        found.notes.append(f"block {block} is not complete: {ticks.damage}")
     if not rows:
         return np.empty((2, 0), dtype=np.int64)
     rosters = Rosters.between(connection, run, rows[0][3], rows[-1][3])

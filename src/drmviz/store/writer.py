@@ -15,7 +15,7 @@ import apsw
 from drmviz.errors import StoreError
 from drmviz.model.run import RunHeader
 from drmviz.model.text import storable
-from drmviz.store.connections import open_for_writing, rows_of
+from drmviz.store.connections import damaged, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock
 from drmviz.store.recording import CLOSING_S, Recording, as_json
 from drmviz.store.retention import forget
@@ -45,6 +45,8 @@ class Writer:
                 self._forget_half_sealed()
             except apsw.Error as error:
                 self._connection.close()
+                if isinstance(error, apsw.CorruptError):
+                    raise damaged(path, error) from error
                 raise StoreError(
                     path,
                     f"it cannot be taken up again ({error})",
