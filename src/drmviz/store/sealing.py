@@ -166,7 +166,7 @@ def _write_chunks(
         first, values = _gathered(together, lived)
         if not values.shape[2]:
             continue
-        first_tick = sequence_of(ticks[first].row_id)
+        first_tick = sequence_of(ticks[0].row_id) + first  # by place: of a repaired file some sequences are missing
         for i, metric in enumerate(range(rows.start, rows.stop)):
             if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                 continue

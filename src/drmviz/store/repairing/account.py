@@ -54,8 +54,8 @@ class Rows:
     whole: int = 0
     refused: int = 0
     """Rows that make no sense, or whose rest is lost."""
-    lost: int = 0
-    """Rows that an index names and that are not there."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """Rows that an index names and that are not there, counted by run."""
     pages: set[int] = field(default_factory=set)
     """Damaged pages, each with an unknown number of rows."""
 

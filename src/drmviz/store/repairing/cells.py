@@ -137,7 +137,11 @@ def _record(payload: bytes, *, is_whole: bool) -> tuple[Any, ...]:
     body = end
     values: list[Any] = []
     while at < end:
-        serial, at = _varint(payload, at)
+        serial = payload[at]
+        if serial < 0x80:
+            at += 1
+        else:
+            serial, at = _varint(payload, at)
         if serial in _INTEGERS:
             size = _INTEGERS[serial]
         elif serial == 7:

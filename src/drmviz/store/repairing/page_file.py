@@ -6,21 +6,19 @@ import os
 import shutil
 import struct
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from drmviz.store.pages import RESERVED_BYTES, is_whole
 from drmviz.store.repairing.log_frames import Log, read_log
 from drmviz.store.schema import PAGE_BYTES
 
 _MAGIC = b"SQLite format 3\0"
-_CHECKSUM_BYTES = 8
-"""What a page with a checksum keeps at its end: CRC-32 of all before it, begun from the page's number, and a mark."""
 _LOOKED_AT = 64
 _POINTER_BYTES = 5
-_FREE, _OVERFLOWS = 2, (3, 4)
+_OVERFLOWS = (3, 4)
 ROOT_PAGE, FREE_PAGE, NODE_PAGE = 1, 2, 5
 """What the pointer map says of a page: the root of a tree, unused, or another node of a tree."""
 
@@ -45,7 +43,7 @@ class PageFile:
         """Pages of the database; of a file that was cut, those that are left."""
         self.has_checksums = self._finds_checksums()
         stated = header[20] if len(header) > 20 else 0
-        reserved = _CHECKSUM_BYTES if self.has_checksums else stated if stated <= 32 else 0
+        reserved = RESERVED_BYTES if self.has_checksums else stated if stated <= 32 else 0
         self.usable_bytes = self.page_bytes - reserved
         self.first = self.read(1)
         """Page 1 with the header of the file; None where it cannot be trusted."""
@@ -75,7 +73,7 @@ class PageFile:
         if offset is not None and self._log_file is not None:  # the checksums of its frames were verified
             return os.pread(self._log_file.fileno(), self.page_bytes, offset)
         page = os.pread(self._file.fileno(), self.page_bytes, (number - 1) * self.page_bytes)
-        if len(page) < self.page_bytes or (self.has_checksums and not _is_whole(page, number)):
+        if len(page) < self.page_bytes or (self.has_checksums and not is_whole(page, number)):
             return None
         return page
 
@@ -84,7 +82,7 @@ class PageFile:
         step = max(1, self.count // _LOOKED_AT)
         for number in {1, *range(1, self.count + 1, step)}:
             page = os.pread(self._file.fileno(), self.page_bytes, (number - 1) * self.page_bytes)
-            if len(page) == self.page_bytes and any(page) and _is_whole(page, number):
+            if is_whole(page, number):
                 return True
         return False
 
@@ -160,11 +158,6 @@ def _page_bytes(header: bytes) -> int:
         if 512 <= stated <= 65536 and stated & (stated - 1) == 0:
             return stated
     return PAGE_BYTES
-
-
-def _is_whole(page: bytes, number: int) -> bool:
-    end = len(page) - _CHECKSUM_BYTES
-    return zlib.crc32(page[:end], number) == int.from_bytes(page[end : end + 4], "little")
 
 
 def _log_of(path: Path, *, copied: bool) -> BinaryIO | None:

@@ -16,11 +16,17 @@ from drmviz.store.connections import open_for_writing, rows_of
 from drmviz.store.lock import WriterLock, holder, is_being_written
 from drmviz.store.repairing.account import Account
 from drmviz.store.repairing.page_file import PageFile
-from drmviz.store.repairing.salvage import salvage
+from drmviz.store.repairing.taking import take_whole_rows
 from drmviz.store.schema import APPLICATION_ID, SCHEMA_VERSION, microseconds
 
 _COMMIT_ROWS = 2000
 _TIMES_NAMED = 20
+_EVENTS = {
+    "incarnation": "lives of workers",
+    "task": "tests",
+    "decision": "scaling decisions",
+    "cloud": "statements of providers",
+}
 
 
 def repair(store: str | Path, to: str | Path | None = None) -> tuple[Path, Account]:
@@ -65,7 +71,7 @@ def examine(store: str | Path) -> Account:
         StoreError: there is no such file, it is something else, or a newer version wrote it.
     """
     with opened(Path(store).expanduser()) as pages:
-        return salvage(pages, lambda _table, _row: None)
+        return take_whole_rows(pages, lambda _table, _row: None)
 
 
 @contextmanager
@@ -136,7 +142,7 @@ def _written(pages: PageFile, partial: Path) -> Account:
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.execute("PRAGMA synchronous=OFF")  # it is synchronised once, before it gets its name
         sink = _Sink(connection)
-        account = salvage(pages, sink.keep)
+        account = take_whole_rows(pages, sink.keep)
         if not sink.runs:
             raise StoreDamagedError(
                 pages.path, "nothing whole of a drmviz store was found in it", remedy="Name another file, or a backup."
@@ -191,6 +197,14 @@ def _notes(account: Account, runs: set[int]) -> Iterator[tuple[int, int, str]]:
             yield numbers[loss.run_id], microseconds(loss.start_s), f"{sentence} and are left out of this repaired copy"
     for run in account.lost_headers & runs:
         yield run, 0, "the header of this run was damaged: its title, its labels and its beginning are unknown"
+    for table, said in _EVENTS.items():
+        for run, count in account.rows[table].lost.items() if table in account.rows else ():
+            if run in runs:
+                yield run, 0, f"{count} {said} of this run were damaged and are left out of this repaired copy"
+    resize = account.rows.get("resize")
+    if resize is not None and (resize.pages or resize.refused):
+        for run in runs:
+            yield run, 0, "changes of capacity were damaged: capacities may be those from before a change"
     for run, count in account.strangers.items():
         if run in runs:
             yield run, 0, f"the names of {count} workers were damaged: what they did is here and is not shown"

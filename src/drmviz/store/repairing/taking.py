@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -15,9 +16,9 @@ from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.repairing.account import Account, Block, Rows
 from drmviz.store.repairing.cells import Cell, MalformedError, cells
 from drmviz.store.repairing.page_file import PageFile
-from drmviz.store.repairing.readable import Readable, Row
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest, Gap
+from drmviz.store.repairing.trial import Row, Trial
 from drmviz.store.rosters import Rosters
 from drmviz.store.schema import BLOCK_US, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
@@ -31,22 +32,22 @@ _WITH_OWN_CHECKSUM = ("chunk", "tick")
 _DONE_APART = ("run", "incarnation", "resize", "block", "chunk", "tick")
 
 
-def salvage(pages: PageFile, keep: Keep) -> Account:
+def take_whole_rows(pages: PageFile, keep: Keep) -> Account:
     """Hand every whole row to `keep` and return what is there and what is lost."""
-    work = _Salvage(pages, keep)
+    work = _Taking(pages, keep)
     try:
         return work.account_of_all()
     finally:
         work.close()
 
 
-class _Salvage:
+class _Taking:
     def __init__(self, pages: PageFile, keep: Keep) -> None:
         tables, is_stated = tables_of(pages)
         self._pages = pages
         self._keep = keep
         self._forest = Forest(pages, tables)
-        self._readable = Readable()
+        self._trial = Trial()
         self._account = Account(
             path=pages.path,
             size_bytes=pages.size_bytes,
@@ -61,11 +62,11 @@ class _Salvage:
         self._rosters: dict[int, Rosters] = {}
         self._numbers: dict[int, IntArray] = {}
         self._strangers: dict[int, set[int]] = {}
-        self._rebuilt: list[Block] = []
+        self._whole: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._is_every_run_known = True
 
     def close(self) -> None:
-        self._readable.close()
+        self._trial.close()
 
     def account_of_all(self) -> Account:
         for tree in self._forest.trees.values():
@@ -135,7 +136,7 @@ class _Salvage:
         yield from self._tried(table, batch)
 
     def _tried(self, table: str, batch: list[Row]) -> list[Row]:
-        good = self._readable.of(table, batch)
+        good = self._trial.of(table, batch)
         self._account.rows[table].refused += len(batch) - len(good)
         return good
 
@@ -152,16 +153,21 @@ class _Salvage:
     def _kept(self, table: str, row: Row) -> None:
         self._keep(table, row)
         self._account.rows[table].whole += 1
+        if "run" in row:
+            self._whole[table][row["run"]] += 1
 
     def _count_lost(self, table: str) -> None:
-        """Count the rows that an index of the table names beyond those that were met."""
+        """Count the rows of each run that an index of the table names beyond those that are whole."""
         seen = self._account.rows[table]
+        if not seen.pages and not seen.refused:
+            return
         for tree in self._forest.trees.values():
             if tree.table.of == table and tree.table.name != table:
-                listed = sum(1 for _ in self._rows(tree.table.name))
-                seen.lost = max(seen.lost, listed - seen.whole - seen.refused)
+                listed = Counter(row["run"] for row, _ in self._rows(tree.table.name))
+                lost = listed - self._whole[table]
+                seen.lost.update({run: count for run, count in lost.items() if self._is_of_a_run(run)})
                 if not seen.lost and not seen.refused and not tree.gaps:
-                    self._account.index_pages |= seen.pages  # of pages that are damaged, none held rows
+                    self._account.index_pages |= seen.pages  # none of the damaged pages held rows
                     seen.pages.clear()
 
     # Runs, and who took part in them.
@@ -220,8 +226,8 @@ class _Salvage:
             else:
                 self._check_times(block, row)
             self._account.blocks.setdefault((run, number), block)
-            if block.is_known:
-                self._kept("block", {**row, "sealed": int(block.is_sealed)})
+            if block.is_known and block.is_sealed:
+                self._kept("block", {**row, "sealed": 1})
 
     def _check_times(self, block: Block, row: Row) -> None:
         times = row.get("times")
@@ -284,6 +290,8 @@ class _Salvage:
         index = self._forest.trees.get("chunk_place")
         gaps = self._forest.trees["chunk"].gaps
         blocks_gaps = self._forest.trees["block"].gaps
+        if not gaps and not blocks_gaps and not self._account.rows["chunk"].refused:
+            return
         for row, _ in self._rows("chunk_place"):
             if not self._is_of_a_run(row["run"]):
                 continue
@@ -321,7 +329,6 @@ class _Salvage:
                     continue
                 block = Block(run=run, number=row["block"], first_sequence=sequence, why="its row is lost")
                 self._account.blocks[place] = block
-                self._rebuilt.append(block)
             why = f"page {cell.broken_at} is damaged" if cell.broken_at else self._fault_of_tick(run, row)
             if why:
                 seen.refused += 1
@@ -349,10 +356,11 @@ class _Salvage:
     # What can be told of rows that are not there.
 
     def _make_up_for_lost_rows(self) -> None:
-        """Keep a row for each block of which only ticks are left, and a header for runs that lost theirs."""
-        for block in self._rebuilt:
-            row = {"run": block.run, "number": block.number, "first_sequence": block.first_sequence, "sealed": 0}
-            self._kept("block", row)
+        """Keep a row for each block that has ticks, also where its own is lost, and a header for runs without theirs."""
+        for block in self._account.blocks.values():
+            if not block.is_sealed and block.ticks:
+                row = {"run": block.run, "number": block.number, "first_sequence": block.first_sequence, "sealed": 0}
+                self._kept("block", row)
         for run in sorted(self._account.lost_headers):
             known = [b.at_us[0] for b in self._account.blocks.values() if b.run == run and b.is_known and b.at_us]
             if known:
@@ -363,6 +371,8 @@ class _Salvage:
     def _find_missing_ticks(self) -> None:
         """Find the gaps in the sequence of ticks that are not packed yet."""
         gaps = self._forest.trees["tick"].gaps
+        if not gaps and not self._account.rows["tick"].refused:
+            return  # what is missing was lost before: this file is a repaired one
         ordered = [block for _, block in sorted(self._account.blocks.items())]
         for block, following in pairwise([*ordered, None]):
             if block is None or block.is_sealed:

@@ -27,7 +27,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 """What the reader's own code meets where a row is not what a writer writes."""
 
 
-class Readable:
+class Trial:
     """A small store in memory that candidates are put into and read from; `close` it afterwards."""
 
     def __init__(self) -> None:
