@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 
-from drmviz.errors import StoreError
+from drmviz.errors import OutputError, StoreBusyError, StoreError
+from drmviz.store import Store, Writer
 from drmviz.store.repairing import examine, repair
-from tests.damaged import KnownHistory, assert_nothing_but_the_truth, cut, flipped, known_history
+from drmviz.store.schema import PAGE_BYTES, SCHEMA_VERSION
+from tests.damaged import RUNS, KnownHistory, assert_nothing_but_the_truth, cut, flipped, known_history
+from tests.fleets import START_S
+from tests.golden_files import golden
+from tests.test_store_crashes import assert_all_there
+from tests.test_store_crashes import writer as writing_process
+from tests.test_store_versions import assert_golden, copied
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +75,205 @@ def test_a_file_hit_at_two_thousand_places_gives_back_every_block_that_is_whole(
     history: KnownHistory, tmp_path: Path
 ) -> None:
     tried(history, tmp_path, times=2000, seed=2000)
+
+
+def pages_of(history: KnownHistory, path: Path, *numbers: int) -> None:
+    """Write the history with one byte of each of these pages changed."""
+    content = bytearray(history.path.read_bytes())
+    for number in numbers:
+        content[number * PAGE_BYTES - 1000] ^= 0x55
+    path.write_bytes(content)
+
+
+def test_without_its_first_page_a_file_gives_back_everything(history: KnownHistory, tmp_path: Path) -> None:
+    pages_of(history, tmp_path / "h.drmviz", 1)
+    with pytest.raises(StoreError):
+        Store.open(tmp_path / "h.drmviz")
+
+    to, account = repair(tmp_path / "h.drmviz")
+
+    assert to == tmp_path / "h.repaired.drmviz"
+    assert (account.version, account.whole_blocks, len(account.blocks)) == (None, 12, 12)
+    assert_nothing_but_the_truth(to, history, whole=history.blocks())
+    with Store.open(to) as store:
+        assert [(header.title, header.labels) for header in store.runs()] == [
+            (f"run {n}", {"commit": "abc"}) for n in range(3)
+        ]
+        run = store.read(RUNS[0])
+    assert (len(run.tasks), len(run.decisions), len(run.cloud)) == (330, 13, 13)
+
+
+def test_a_run_without_its_header_keeps_its_id_and_its_numbers(history: KnownHistory, tmp_path: Path) -> None:
+    pages_of(history, tmp_path / "h.drmviz", 3)  # the table of runs; their ids stand in page 4 too
+
+    to, account = repair(tmp_path / "h.drmviz")
+
+    assert account.lost_headers == {1, 2, 3}
+    assert_nothing_but_the_truth(to, history, whole=history.blocks())
+    with Store.open(to) as store:
+        headers = store.runs()
+        notes = store.read(RUNS[0]).notes
+    assert [header.id for header in headers] == list(RUNS)
+    assert {header.title for header in headers} == {"(its header is lost)"}
+    assert headers[0].started_at_s == START_S
+    assert any("the header of this run was damaged" in note for note in notes)
+
+
+def test_without_both_places_that_name_the_runs_their_numbers_are_there(history: KnownHistory, tmp_path: Path) -> None:
+    pages_of(history, tmp_path / "h.drmviz", 3, 4)
+
+    to, _ = repair(tmp_path / "h.drmviz")
+
+    with Store.open(to) as store:
+        assert [header.id for header in store.runs()] == ["recovered-1", "recovered-2", "recovered-3"]
+    assert_nothing_but_the_truth(to, history, whole=())
+
+
+def test_a_lost_block_is_named_in_the_new_file_and_by_the_account(history: KnownHistory, tmp_path: Path) -> None:
+    place = (RUNS[0], sorted(number for run, number in history.pages if run == RUNS[0])[2])
+    (page,) = sorted(history.pages[place] - set().union(*(p for k, p in history.pages.items() if k != place)))[:1]
+    pages_of(history, tmp_path / "h.drmviz", page)
+
+    to, account = repair(tmp_path / "h.drmviz")
+
+    (loss,) = account.losses()
+    assert (loss.run_id, loss.start_s // 600, loss.pages) == (*place, (page,))
+    assert loss.lost_pieces >= 1
+    with Store.open(to) as store:
+        (note,) = store.read(RUNS[0]).notes
+    assert f"from {loss.start_s:.0f} (epoch) were damaged" in note
+
+
+def test_ticks_lost_in_the_middle_of_a_block_shift_no_other_when_a_writer_packs_them(
+    history: KnownHistory, tmp_path: Path
+) -> None:
+    numbers = sorted(number for run, number in history.pages if run == RUNS[2])
+    first = sorted(history.pages[RUNS[2], numbers[0]])
+    pages_of(history, tmp_path / "h.drmviz", first[len(first) // 2])
+
+    to, account = repair(tmp_path / "h.drmviz")
+    lost = sum(block.missing_ticks for block in account.blocks.values())
+    with Writer.open(to) as writer:
+        while writer.advance_sealing(1.0):
+            pass
+
+    assert lost >= 1
+    assert_nothing_but_the_truth(to, history, whole=[(RUNS[2], numbers[1])])
+    with Store.open(to) as store:
+        assert store.read(RUNS[2]).measured_ticks == 24 - lost
+
+
+def test_a_log_that_was_left_behind_is_taken_and_left_as_it_is(tmp_path: Path) -> None:
+    path, acknowledged = tmp_path / "h.drmviz", 0
+    process = writing_process(path, 100_000)
+    assert process.stdout is not None
+    for line in process.stdout:
+        acknowledged = int(line) + 1
+        if acknowledged == 200:
+            process.kill()
+    process.stdout.close()
+    process.wait()
+    log = path.with_name("h.drmviz-wal")
+    path.with_name("h.drmviz-shm").unlink()
+    path.with_name("h.drmviz.lock").unlink()
+    before = (path.read_bytes(), log.read_bytes())
+
+    to, account = repair(path)
+
+    assert account.log_commits > 0
+    assert account.is_whole
+    assert_all_there(to, acknowledged)
+    assert (path.read_bytes(), log.read_bytes()) == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["h.drmviz", "h.drmviz-wal", "h.repaired.drmviz"]
+    damaged = bytearray(before[1])
+    damaged[len(damaged) // 2] ^= 1
+    log.write_bytes(damaged)
+
+    _, account = repair(path, tmp_path / "second.drmviz")
+
+    assert account.lost_commits > 0
+    with Store.open(tmp_path / "second.drmviz") as store:
+        assert 0 < store.read().measured_ticks < acknowledged
+
+
+def test_a_store_is_examined_while_a_process_writes_it_and_refused_to_be_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    process = writing_process(path, 1_000_000)
+    assert process.stdout is not None
+    try:
+        seen = []
+        for _ in range(8):
+            at_least = [int(process.stdout.readline()) for _ in range(60)][-1] + 1
+            account = examine(path)
+            assert account.is_whole, account
+            assert sum(block.ticks for block in account.blocks.values()) >= at_least
+            seen.append(at_least)
+        with pytest.raises(StoreBusyError, match=f"process {process.pid} is writing it. Copy it .* `drmviz backup`"):
+            repair(path)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+    assert not list(tmp_path.glob("*repaired*"))
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_file_of_each_version_gives_back_every_number(version: int, tmp_path: Path) -> None:
+    path = copied(version, tmp_path)
+
+    to, account = repair(path)
+
+    assert account.is_whole
+    assert account.version == version
+    assert_golden(to, has_cloud=version >= 2)
+    assert examine(to).has_checksums
+
+
+def test_without_checksums_damage_never_stops_a_repair(tmp_path: Path) -> None:
+    content = golden(2).read_bytes()
+    seeded = random.Random(3)
+    for n in range(60):
+        damaged, _ = (cut if n % 2 else flipped)(content, seeded)
+        (tmp_path / "h.drmviz").write_bytes(damaged)
+        to = tmp_path / f"{n}.drmviz"
+        try:
+            repair(tmp_path / "h.drmviz", to)
+        except StoreError:
+            continue
+        with Store.open(to) as store:
+            for header in store.runs():
+                store.read(header.id)
+        assert examine(to).is_whole
+
+
+def test_nothing_is_written_over(history: KnownHistory, tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    shutil.copy(history.path, path)
+    (tmp_path / "h.repaired.drmviz").write_text("mine")
+
+    with pytest.raises(OutputError, match="something is there already"):
+        repair(path)
+
+    assert (tmp_path / "h.repaired.drmviz").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"a text", bytes(30_000), b"SQLite format 3\0" + bytes(10_000)])
+def test_what_is_no_store_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "h.drmviz"
+    path.write_bytes(content)
+
+    for asked in (repair, examine):
+        with pytest.raises(StoreError, match="it is not a drmviz store"):
+            asked(path)
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["h.drmviz"]
+
+
+def test_another_program_s_file_is_refused(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "h.db"))
+    connection.execute("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    connection.close()
+
+    with pytest.raises(StoreError, match="another program's SQLite file"):
+        repair(tmp_path / "h.db")

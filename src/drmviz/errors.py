@@ -103,8 +103,10 @@ class MissingExtraError(DRMVizError):
 class OutputError(DRMVizError):
     """A file cannot be written where it was asked for."""
 
-    def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"Cannot write {str(path)!r}: {reason}. Name a writable place with --output-dir or -o.")
+    def __init__(
+        self, path: object, reason: str, *, remedy: str = "Name a writable place with --output-dir or -o."
+    ) -> None:
+        super().__init__(f"Cannot write {str(path)!r}: {reason}. {remedy}")
         self.path = path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drmviz.store.repairing.account import Account, Loss
+from drmviz.store.repairing.account import EVENTS, Account, Loss
 from drmviz.store.repairing.repair import examine, repair
 
-__all__ = ["Account", "Loss", "examine", "repair"]
+__all__ = ["EVENTS", "Account", "Loss", "examine", "repair"]

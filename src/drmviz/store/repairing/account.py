@@ -7,6 +7,14 @@ from pathlib import Path
 
 from drmviz.store.schema import BLOCK_US
 
+EVENTS = {
+    "incarnation": "lives of workers",
+    "task": "tests",
+    "decision": "scaling decisions",
+    "cloud": "statements of providers",
+}
+"""What the rows of a table are called; those of others are counted by block or not at all."""
+
 
 @dataclass(slots=True)
 class Block:
@@ -108,7 +116,7 @@ class Account:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing at all is damaged."""
+        """Whether nothing at all is damaged; what a repaired file says that it lost before is no damage of it."""
         return (
             self.version is not None
             and self.whole_blocks == len(self.blocks)
@@ -116,7 +124,6 @@ class Account:
             and not self.is_log_damaged
             and not self.lost_headers
             and not self.index_pages
-            and not self.strangers
             and not any(rows.refused or rows.lost or rows.pages for rows in self.rows.values())
         )
 

@@ -47,11 +47,11 @@ def read_log(file: BinaryIO, *, page_bytes: int) -> Log:
         if of != salts or not page:
             is_whole = False  # of an earlier round of the log, unless its header is what was hit
             continue
-        if is_whole and len(frame) == _FRAME.size + page_bytes:
+        if len(frame) < _FRAME.size + page_bytes:
+            break  # torn as it was written: never acknowledged
+        if is_whole:
             checksum = _checksum(frame[_FRAME.size :], _checksum(frame[:8], checksum, order), order)
             is_whole = checksum == (first, second)
-        else:
-            is_whole = False
         if not is_whole:
             lost += size != 0
             continue

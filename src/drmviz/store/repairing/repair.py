@@ -12,21 +12,18 @@ import apsw
 
 from drmviz.errors import OutputError, StoreBusyError, StoreDamagedError, StoreError
 from drmviz.store.backup import publish
-from drmviz.store.connections import open_for_writing, rows_of
+from drmviz.store.connections import ReadConnection, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock, holder, is_being_written
-from drmviz.store.repairing.account import Account
+from drmviz.store.repairing.account import EVENTS, Account
 from drmviz.store.repairing.page_file import PageFile
-from drmviz.store.repairing.taking import take_whole_rows
+from drmviz.store.repairing.tables import tables_of
+from drmviz.store.repairing.taking import Keep, take_whole_rows
 from drmviz.store.schema import APPLICATION_ID, SCHEMA_VERSION, microseconds
 
 _COMMIT_ROWS = 2000
 _TIMES_NAMED = 20
-_EVENTS = {
-    "incarnation": "lives of workers",
-    "task": "tests",
-    "decision": "scaling decisions",
-    "cloud": "statements of providers",
-}
+_TAKEN = "something is there already, and a repair writes over nothing"
+_ELSEWHERE = "Name another file behind the store: drmviz doctor STORE --repair TO."
 
 
 def repair(store: str | Path, to: str | Path | None = None) -> tuple[Path, Account]:
@@ -47,17 +44,18 @@ def repair(store: str | Path, to: str | Path | None = None) -> tuple[Path, Accou
     source = Path(store).expanduser()
     target = _target(source, None if to is None else Path(to).expanduser())
     if os.path.lexists(target):
-        raise OutputError(target, "something is there already, and a repair writes over nothing")
+        raise OutputError(target, _TAKEN, remedy=_ELSEWHERE)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    with _nobody_writes(source), opened(source) as pages:
+    with _nobody_writes(source), _opened(source) as pages:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             account = _written(pages, partial)
             publish(partial, target)
         except FileExistsError as error:
-            raise OutputError(target, "something is there already, and a repair writes over nothing") from error
+            raise OutputError(target, _TAKEN, remedy=_ELSEWHERE) from error
         except (OSError, apsw.Error) as error:
-            raise OutputError(target, getattr(error, "strerror", None) or str(error)) from error
+            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            raise OutputError(target, reason, remedy=_ELSEWHERE) from error
         finally:
             for leftover in ("", "-journal", "-wal", "-shm"):
                 partial.with_name(partial.name + leftover).unlink(missing_ok=True)
@@ -70,17 +68,24 @@ def examine(store: str | Path) -> Account:
     Raises:
         StoreError: there is no such file, it is something else, or a newer version wrote it.
     """
-    with opened(Path(store).expanduser()) as pages:
-        return take_whole_rows(pages, lambda _table, _row: None)
+    path = Path(store).expanduser()
+    if not is_being_written(path.resolve()):
+        with _opened(path) as pages:
+            return _taken(pages, lambda _table, _row: None)
+    reading = ReadConnection(path)
+    try:  # while this transaction lasts, nothing that it can see is moved or written over
+        reading.connection.execute("BEGIN")
+        rows_of(reading.connection, "SELECT count(*) FROM sqlite_schema")
+        with _opened(path, is_being_written=True) as pages:
+            account = _taken(pages, lambda _table, _row: None)
+    finally:
+        reading.close()
+    account.lost_commits = 0  # its last frames were being written as they were read
+    return account
 
 
 @contextmanager
-def opened(path: Path, *, is_being_written: bool = False) -> Iterator[PageFile]:
-    """Open the pages of a store.
-
-    Raises:
-        StoreError: there is no such file, it is something else, or a newer version wrote it.
-    """
+def _opened(path: Path, *, is_being_written: bool = False) -> Iterator[PageFile]:
     try:
         if not path.is_file():
             reason = "it is a folder" if path.is_dir() else "there is no such file"
@@ -95,17 +100,27 @@ def opened(path: Path, *, is_being_written: bool = False) -> Iterator[PageFile]:
 
 
 def _check_ours(pages: PageFile) -> None:
-    version = pages.header_number(60) or 0
-    if pages.header_number(68) != APPLICATION_ID and pages.has_checksums is False and version == 0:
+    is_marked = pages.has_checksums or pages.header_number(68) == APPLICATION_ID
+    if not is_marked and not tables_of(pages)[1]:
         raise StoreError(
             pages.path, "it is not a drmviz store: another program's SQLite file", remedy="Name another file."
         )
-    if version > SCHEMA_VERSION and (pages.has_checksums or pages.header_number(68) == APPLICATION_ID):
+    version = pages.header_number(60) or 0
+    if version > SCHEMA_VERSION and is_marked:
         raise StoreError(
             pages.path,
             f"it was written by a newer drmviz (format {version}, this one reads up to {SCHEMA_VERSION})",
             remedy="Upgrade with: pip install -U drmviz",
         )
+
+
+def _taken(pages: PageFile, keep: Keep) -> Account:
+    account = take_whole_rows(pages, keep)
+    if pages.first is None and not any(rows.whole for rows in account.rows.values()):
+        raise StoreError(
+            pages.path, "it is not a drmviz store, or nothing of it is whole", remedy="Name another file, or a backup."
+        )
+    return account
 
 
 @contextmanager
@@ -142,7 +157,7 @@ def _written(pages: PageFile, partial: Path) -> Account:
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.execute("PRAGMA synchronous=OFF")  # it is synchronised once, before it gets its name
         sink = _Sink(connection)
-        account = take_whole_rows(pages, sink.keep)
+        account = _taken(pages, sink.keep)
         if not sink.runs:
             raise StoreDamagedError(
                 pages.path, "nothing whole of a drmviz store was found in it", remedy="Name another file, or a backup."
@@ -197,7 +212,7 @@ def _notes(account: Account, runs: set[int]) -> Iterator[tuple[int, int, str]]:
             yield numbers[loss.run_id], microseconds(loss.start_s), f"{sentence} and are left out of this repaired copy"
     for run in account.lost_headers & runs:
         yield run, 0, "the header of this run was damaged: its title, its labels and its beginning are unknown"
-    for table, said in _EVENTS.items():
+    for table, said in EVENTS.items():
         for run, count in account.rows[table].lost.items() if table in account.rows else ():
             if run in runs:
                 yield run, 0, f"{count} {said} of this run were damaged and are left out of this repaired copy"

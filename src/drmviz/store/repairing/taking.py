@@ -356,7 +356,7 @@ class _Taking:
     # What can be told of rows that are not there.
 
     def _make_up_for_lost_rows(self) -> None:
-        """Keep a row for each block that has ticks, also where its own is lost, and a header for runs without theirs."""
+        """Keep a row for each block that has ticks, also where its own is lost, and a header for each run."""
         for block in self._account.blocks.values():
             if not block.is_sealed and block.ticks:
                 row = {"run": block.run, "number": block.number, "first_sequence": block.first_sequence, "sealed": 0}
