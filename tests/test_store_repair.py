@@ -13,6 +13,7 @@ import pytest
 from drmviz.errors import OutputError, StoreBusyError, StoreError
 from drmviz.store import Store, Writer
 from drmviz.store.repairing import examine, repair
+from drmviz.store.repairing.cells import TABLE_INTERIOR, TABLE_LEAF
 from drmviz.store.repairing.page_file import PageFile
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest
@@ -133,6 +134,36 @@ def test_without_both_places_that_name_the_runs_their_numbers_are_there(history:
     assert_nothing_but_the_truth(to, history, whole=())
 
 
+@pytest.mark.parametrize(
+    ("lost", "whole_blocks"),
+    [((10,), 12), ((2, 10), 12), ((1, 10), 12), ((1, 2, 10), 12), ((11,), 12), ((8,), 12), ((1, 2, 8), 11)],
+)
+def test_pages_that_only_lead_to_others_cost_nothing(
+    history: KnownHistory, tmp_path: Path, lost: tuple[int, ...], whole_blocks: int
+) -> None:
+    # Of the last one nobody can tell any more whether ticks came behind those that are there.
+    # 1: header and schema; 2: what each page is; 8, 10: the roots of ticks and chunks; 11: the index of chunks.
+    pages_of(history, tmp_path / "h.drmviz", *lost)
+
+    to, account = repair(tmp_path / "h.drmviz")
+
+    assert_nothing_but_the_truth(to, history, whole=history.blocks())
+    assert account.whole_blocks == whole_blocks
+    assert not account.is_whole
+
+
+def test_a_tree_that_bites_its_own_tail_is_left(history: KnownHistory, tmp_path: Path) -> None:
+    content = bytearray(golden(2).read_bytes())
+    root = 10 * PAGE_BYTES - PAGE_BYTES
+    assert content[root] == TABLE_LEAF
+    content[root : root + 12] = bytes([TABLE_INTERIOR, 0, 0, 0, 0, 0, 0, 0]) + (10).to_bytes(4, "big")
+    (tmp_path / "h.drmviz").write_bytes(content)
+
+    _, account = repair(tmp_path / "h.drmviz")
+
+    assert account.rows["chunk"].pages == {10}
+
+
 def test_a_lost_block_is_named_in_the_new_file_and_by_the_account(history: KnownHistory, tmp_path: Path) -> None:
     place = (RUNS[0], sorted(number for run, number in history.pages if run == RUNS[0])[2])
     (page,) = sorted(history.pages[place] - set().union(*(p for k, p in history.pages.items() if k != place)))[:1]
@@ -246,18 +277,22 @@ def test_a_file_of_each_version_gives_back_every_number(version: int, tmp_path: 
 def test_without_checksums_damage_never_stops_a_repair(tmp_path: Path) -> None:
     content = golden(2).read_bytes()
     seeded = random.Random(3)
-    for n in range(60):
-        damaged, _ = (cut if n % 2 else flipped)(content, seeded)
-        (tmp_path / "h.drmviz").write_bytes(damaged)
+    damaged = [(cut if n % 2 else flipped)(content, seeded)[0] for n in range(60)]
+    damaged += [content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :] for at in range(100)]  # the header
+    repaired = 0
+    for n, of in enumerate(damaged):
+        (tmp_path / "h.drmviz").write_bytes(of)
         to = tmp_path / f"{n}.drmviz"
         try:
             repair(tmp_path / "h.drmviz", to)
         except StoreError:
             continue
+        repaired += 1
         with Store.open(to) as store:
             for header in store.runs():
                 store.read(header.id)
         assert examine(to).is_whole
+    assert repaired > 140
 
 
 def test_nothing_is_written_over(history: KnownHistory, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ class PageFile:
         except BaseException:
             self._file.close()
             raise
-        self.count = self.log.pages or -(-self.size_bytes // self.page_bytes)
+        there = max(-(-self.size_bytes // self.page_bytes), *self.log.offset_of, 0)
+        self.count = min(self.log.pages or there, there)
         """Pages of the database; of a file that was cut, those that are left."""
         self.has_checksums = self._finds_checksums()
         stated = header[20] if len(header) > 20 else 0
@@ -99,6 +100,12 @@ class PageFile:
         at = _POINTER_BYTES * (number - of - 1)
         kind, parent = struct.unpack_from(">BI", page, at)
         return (kind, parent) if ROOT_PAGE <= kind <= NODE_PAGE else None
+
+    @property
+    def known_count(self) -> int:
+        """How many pages anything is known of: of a file that was cut, the map goes on behind its end."""
+        stated = self.header_number(28) or 0
+        return max(self.count, min(stated, self.count + self.usable_bytes // _POINTER_BYTES))
 
     def is_no_node(self, number: int) -> bool:
         """Tell whether a page is known to be no node of a tree: unused, the rest of a long row, or a map itself."""

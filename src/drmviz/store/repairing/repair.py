@@ -49,13 +49,17 @@ def repair(store: str | Path, to: str | Path | None = None) -> tuple[Path, Accou
     with _nobody_writes(source), _opened(source) as pages:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(target, error.strerror or str(error), remedy=_ELSEWHERE) from error
+        try:
             account = _written(pages, partial)
             publish(partial, target)
         except FileExistsError as error:
             raise OutputError(target, _TAKEN, remedy=_ELSEWHERE) from error
-        except (OSError, apsw.Error) as error:
-            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-            raise OutputError(target, reason, remedy=_ELSEWHERE) from error
+        except OSError as error:
+            raise OutputError(target, error.strerror or str(error), remedy=_ELSEWHERE) from error
+        except apsw.Error as error:
+            raise OutputError(target, str(error), remedy=_ELSEWHERE) from error
         finally:
             for leftover in ("", "-journal", "-wal", "-shm"):
                 partial.with_name(partial.name + leftover).unlink(missing_ok=True)
@@ -152,7 +156,10 @@ def _target(source: Path, to: Path | None) -> Path:
 
 def _written(pages: PageFile, partial: Path) -> Account:
     """Write the new file under its provisional name, and say in it what is lost."""
-    connection = open_for_writing(partial)
+    try:
+        connection = open_for_writing(partial)
+    except StoreError as error:
+        raise OutputError(partial, error.reason, remedy=_ELSEWHERE) from error
     try:
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.execute("PRAGMA synchronous=OFF")  # it is synchronised once, before it gets its name

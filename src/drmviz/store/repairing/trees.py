@@ -122,7 +122,7 @@ class Forest:
             return
         parents: set[int] = set()
         unused, is_all_known = self._pages.unused()
-        for number in range(2, max(self._pages.count, self._pages.header_number(28) or 0) + 1):
+        for number in range(2, self._pages.known_count + 1):
             is_taken = number < len(self._taken) and self._taken[number]
             pointer = self._pages.pointer(number)
             if pointer is not None and pointer[0] == NODE_PAGE:
