@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
@@ -14,11 +13,12 @@ from drmviz.model.metrics import IntArray
 from drmviz.store.chunks import RAW_TIER, checked, members_of, place_of
 from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.repairing.account import Account, Block, Rows
-from drmviz.store.repairing.cells import Cell, MalformedError, cells
+from drmviz.store.repairing.meeting import Meeting
+from drmviz.store.repairing.neighbours import Neighbours
 from drmviz.store.repairing.page_file import PageFile
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest, Gap
-from drmviz.store.repairing.trial import Row, Trial
+from drmviz.store.repairing.trial import Row
 from drmviz.store.rosters import Rosters
 from drmviz.store.schema import BLOCK_US, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
@@ -26,9 +26,6 @@ from drmviz.store.sealing import samples_of
 Keep = Callable[[str, Mapping[str, Any]], None]
 """What is done with each row that is whole: (table, values by column)."""
 
-_TOGETHER = 200
-"""Rows that are tried at once."""
-_WITH_OWN_CHECKSUM = ("chunk", "tick")
 _DONE_APART = ("run", "incarnation", "resize", "block", "chunk", "tick")
 
 
@@ -47,7 +44,6 @@ class _Taking:
         self._pages = pages
         self._keep = keep
         self._forest = Forest(pages, tables)
-        self._trial = Trial()
         self._account = Account(
             path=pages.path,
             size_bytes=pages.size_bytes,
@@ -59,6 +55,7 @@ class _Taking:
             is_log_damaged=pages.log.is_header_damaged,
             rows={table.name: Rows() for table in tables if table.name == table.of},
         )
+        self._met = Meeting(pages, self._forest, self._account)
         self._rosters: dict[int, Rosters] = {}
         self._numbers: dict[int, IntArray] = {}
         self._strangers: dict[int, set[int]] = {}
@@ -66,7 +63,7 @@ class _Taking:
         self._is_every_run_known = True
 
     def close(self) -> None:
-        self._trial.close()
+        self._met.close()
 
     def account_of_all(self) -> Account:
         for tree in self._forest.trees.values():
@@ -89,59 +86,8 @@ class _Taking:
         self._account.strangers = {run: len(numbers) for run, numbers in self._strangers.items()}
         return self._account
 
-    # Rows as they stand in the pages.
-
-    def _rows(self, table: str) -> Iterator[tuple[Row, Cell]]:
-        """Yield the rows of a table: by their order, then those of pages that were found without their parent."""
-        tree = self._forest.trees.get(table)
-        if tree is None:
-            return
-        seen = self._account.rows.get(table, Rows())
-        for number in tree.pages:
-            for cell in self._cells(number):
-                row = None if isinstance(cell, MalformedError) else tree.table.row(cell)
-                if row is None or isinstance(cell, MalformedError):
-                    seen.refused += 1
-                    seen.pages.add(number)
-                else:
-                    yield row, cell
-        strays = [*tree.found, *tree.doubtful] if table in _WITH_OWN_CHECKSUM else tree.found
-        for number in strays:
-            for cell in self._cells(number):
-                if isinstance(cell, Cell) and (row := tree.table.row(cell)) is not None:
-                    yield row, cell
-
-    def _cells(self, number: int) -> Iterator[Cell | MalformedError]:
-        page = self._pages.read(number)
-        if page is None:
-            return
-        try:
-            yield from cells(page, number, self._pages.usable_bytes, self._pages.read)
-        except MalformedError as error:
-            yield error
-
-    def _readable_rows(self, table: str) -> Iterator[Row]:
-        """Yield the rows of a table that the reader can read."""
-        seen = self._account.rows[table]
-        batch: list[Row] = []
-        for row, cell in self._rows(table):
-            if cell.broken_at:
-                seen.refused += 1
-                seen.pages.add(cell.broken_at)
-                continue
-            batch.append(row)
-            if len(batch) == _TOGETHER:
-                yield from self._tried(table, batch)
-                batch = []
-        yield from self._tried(table, batch)
-
-    def _tried(self, table: str, batch: list[Row]) -> list[Row]:
-        good = self._trial.of(table, batch)
-        self._account.rows[table].refused += len(batch) - len(good)
-        return good
-
     def _of_known_runs(self, table: str) -> Iterator[Row]:
-        for row in self._readable_rows(table):
+        for row in self._met.readable_rows(table):
             if self._is_of_a_run(row["run"]):
                 yield row
             else:
@@ -163,7 +109,7 @@ class _Taking:
             return
         for tree in self._forest.trees.values():
             if tree.table.of == table and tree.table.name != table:
-                listed = Counter(row["run"] for row, _ in self._rows(tree.table.name))
+                listed = Counter(row["run"] for row, _ in self._met.rows(tree.table.name))
                 lost = listed - self._whole[table]
                 seen.lost.update({run: count for run, count in lost.items() if self._is_of_a_run(run)})
                 if not seen.lost and not seen.refused and not tree.gaps:
@@ -173,12 +119,12 @@ class _Taking:
     # Runs, and who took part in them.
 
     def _take_runs(self) -> None:
-        for row in self._readable_rows("run"):
+        for row in self._met.readable_rows("run"):
             self._account.run_ids[row["number"]] = row["id"]
             self._kept("run", row)
         for tree in self._forest.trees.values():  # its id stands in an index of its own
             if tree.table.of == "run" and tree.table.name != "run":
-                for row, _ in self._rows(tree.table.name):
+                for row, _ in self._met.rows(tree.table.name):
                     if row["rowid"] not in self._account.run_ids:
                         self._account.run_ids[row["rowid"]] = row["id"]
                         self._account.lost_headers.add(row["rowid"])
@@ -196,7 +142,7 @@ class _Taking:
 
     def _take_lives(self) -> None:
         lives: dict[int, list[tuple[int, int, int]]] = {}
-        for row in self._readable_rows("incarnation"):
+        for row in self._met.readable_rows("incarnation"):
             if self._known_run(row["run"]):
                 lives.setdefault(row["run"], []).append((row["number"], row["joined_roster"], row["left_roster"]))
                 self._kept("incarnation", row)
@@ -214,7 +160,7 @@ class _Taking:
     # Blocks: their own rows, then the chunks of sealed ones and the ticks of the others.
 
     def _take_blocks(self) -> None:
-        for row, cell in self._rows("block"):
+        for row, cell in self._met.rows("block"):
             run, number = row["run"], row["number"]
             if not self._known_run(run):
                 self._account.rows["block"].refused += 1
@@ -249,9 +195,9 @@ class _Taking:
         block.at_us = (int(stamps[0, 0]), int(stamps[0, -1]))
 
     def _take_chunks(self) -> None:
-        neighbours = _Neighbours(self._forest.trees["chunk"].gaps)
+        neighbours = Neighbours(self._forest.trees["chunk"].gaps)
         seen = self._account.rows["chunk"]
-        for row, cell in self._rows("chunk"):
+        for row, cell in self._met.rows("chunk"):
             place = (row.get("run"), row.get("block"))
             block = self._account.blocks.get(place)  # type: ignore[arg-type]
             if block is None or not block.is_sealed:
@@ -285,14 +231,14 @@ class _Taking:
             self._strangers.setdefault(block.run, set()).update(unknown.tolist())
         return ""
 
-    def _compare_with_index(self, neighbours: _Neighbours) -> None:
+    def _compare_with_index(self, neighbours: Neighbours) -> None:
         """Find out which chunks should be there."""
         index = self._forest.trees.get("chunk_place")
         gaps = self._forest.trees["chunk"].gaps
         blocks_gaps = self._forest.trees["block"].gaps
         if not gaps and not blocks_gaps and not self._account.rows["chunk"].refused:
             return
-        for row, _ in self._rows("chunk_place"):
+        for row, _ in self._met.rows("chunk_place"):
             if not self._is_of_a_run(row["run"]):
                 continue
             place = (row["run"], row["block"])
@@ -314,7 +260,7 @@ class _Taking:
 
     def _take_ticks(self) -> None:
         seen = self._account.rows["tick"]
-        for row, cell in self._rows("tick"):
+        for row, cell in self._met.rows("tick"):
             run, sequence = row["id"] >> 40, sequence_of(row["id"])
             if not self._known_run(run) or "block" not in row:
                 seen.refused += 1
@@ -385,41 +331,6 @@ class _Taking:
                     block.pages.add(gap.page)
                     block.why = block.why or gap.why
                     block.is_doubtful |= is_last and not block.missing_ticks
-
-
-class _Neighbours:
-    """Between which blocks the lost pages of the chunks lie, which stand in the order in which they were written."""
-
-    def __init__(self, gaps: list[Gap]) -> None:
-        unplaced = [gap for gap in gaps if gap.after is None and gap.upto is None]
-        self._gaps = [*unplaced, *sorted((g for g in gaps if g not in unplaced), key=lambda gap: gap.after or (-1,))]
-        self._after = [-1 if gap.after is None else gap.after[0] for gap in self._gaps]
-        self._before: dict[int, tuple[int, tuple[int, int]]] = {}
-        self._behind: dict[int, tuple[int, tuple[int, int]]] = {}
-
-    def saw(self, rowid: int, block: Block) -> None:
-        if not self._gaps:
-            return
-        place = (block.run, block.number)
-        above = bisect_left(self._after, rowid)
-        if above < len(self._gaps) and self._before.get(above, (-1,))[0] < rowid:
-            self._before[above] = (rowid, place)
-        below = above - 1
-        if below >= 0 and (below not in self._behind or rowid < self._behind[below][0]):
-            self._behind[below] = (rowid, place)
-
-    def page_of(self, rowid: int) -> int:
-        """Return the lost page in which this chunk stood, 0 where there is none."""
-        at = bisect_right(self._after, rowid - 1) - 1
-        return self._gaps[at].page if at >= 0 and self._gaps[at].holds((rowid,)) else 0
-
-    def around(self) -> Iterator[tuple[tuple[int, int] | None, tuple[int, int] | None, Gap]]:
-        """Yield, of each lost page, the block of the last chunk before it and of the first one behind it."""
-        last: tuple[int, int] | None = None
-        for i, gap in enumerate(self._gaps):
-            last = self._before[i][1] if i in self._before else last
-            following = next((self._behind[j][1] for j in range(i, len(self._gaps)) if j in self._behind), None)
-            yield (None, None, gap) if gap.after is None and gap.upto is None else (last, following, gap)
 
 
 def _overlaps(gap: Gap, run: int, first: int, last: int | None) -> bool:
