@@ -18,6 +18,7 @@ from drmviz.store.repairing.page_file import PageFile
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest
 from drmviz.store.schema import PAGE_BYTES, SCHEMA_VERSION
+from tests import golden_files
 from tests.damaged import RUNS, KnownHistory, assert_nothing_but_the_truth, cut, flipped, known_history
 from tests.fleets import START_S, KnownFleet
 from tests.golden_files import golden
@@ -293,6 +294,31 @@ def test_without_checksums_damage_never_stops_a_repair(tmp_path: Path) -> None:
                 store.read(header.id)
         assert examine(to).is_whole
     assert repaired > 140
+
+
+def test_without_checksums_of_pages_no_sample_is_taken_that_differs_from_what_was_written(tmp_path: Path) -> None:
+    path, seeded, gaps = tmp_path / "h.drmviz", random.Random(4), 0
+    content = golden(2).read_bytes()
+    path.write_bytes(content)
+    with PageFile(path) as pages:
+        trees = Forest(pages, tables_of(pages)[0]).trees
+        hit = [number for name in ("chunk", "block") for number in trees[name].pages]
+    for n in range(60):
+        damaged = bytearray(content)
+        damaged[seeded.choice(hit) * PAGE_BYTES - seeded.randrange(1, PAGE_BYTES // 2)] ^= seeded.randrange(1, 256)
+        path.write_bytes(damaged)
+
+        to, _ = repair(path, tmp_path / f"{n}.drmviz")
+
+        with Store.open(to) as store:
+            run = store.read(columns=10_000, statistics=("max",))
+        at = np.round((run.starts_at_s - golden_files.START_S) / golden_files.INTERVAL_S).astype(int).tolist()
+        cpu = dict(zip((worker.id for worker in run.workers), run.values("cpu_ratio", "max"), strict=True))
+        for worker, known in (("gw0", golden_files.cpu_of_gw0), ("gw1", golden_files.cpu_of_gw1)):
+            for tick, value in zip(at, cpu[worker].tolist(), strict=True):
+                assert value != value or value == known(tick)
+        gaps += run.measured_ticks < golden_files.TICKS or bool(run.notes)
+    assert gaps > 10
 
 
 def test_nothing_is_written_over(history: KnownHistory, tmp_path: Path) -> None:
