@@ -12,15 +12,19 @@ import pytest
 
 from drmviz.errors import OutputError, StoreBusyError, StoreError
 from drmviz.store import Store, Writer
+from drmviz.store.chunks import checked
+from drmviz.store.frames import unframed
 from drmviz.store.repairing import examine, repair
-from drmviz.store.repairing.cells import TABLE_INTERIOR, TABLE_LEAF
+from drmviz.store.repairing.cells import TABLE_INTERIOR, TABLE_LEAF, Cell, cells
 from drmviz.store.repairing.page_file import PageFile
+from drmviz.store.repairing.repair import opened_beside_its_writer
 from drmviz.store.repairing.tables import tables_of
+from drmviz.store.repairing.taking import take_whole_rows
 from drmviz.store.repairing.trees import Forest
-from drmviz.store.schema import PAGE_BYTES, SCHEMA_VERSION
+from drmviz.store.schema import PAGE_BYTES, SCHEMA_VERSION, sequence_of
 from tests import golden_files
 from tests.damaged import RUNS, KnownHistory, assert_nothing_but_the_truth, cut, flipped, known_history
-from tests.fleets import START_S, KnownFleet
+from tests.fleets import START_S, KnownFleet, altered
 from tests.golden_files import golden
 from tests.test_store_crashes import assert_all_there
 from tests.test_store_crashes import writer as writing_process
@@ -275,6 +279,16 @@ def test_a_file_of_each_version_gives_back_every_number(version: int, tmp_path: 
     assert examine(to).has_checksums
 
 
+def assert_every_blob_is_what_was_written(path: Path) -> None:
+    with altered(path) as connection:
+        for first_tick, packed in connection.execute("SELECT first_tick, packed FROM chunk"):
+            checked(packed, first_tick=first_tick)
+        for first_sequence, times in connection.execute("SELECT first_sequence, times FROM block WHERE sealed"):
+            unframed(times, sequence=first_sequence)
+        for row_id, samples in connection.execute("SELECT id, samples FROM tick"):
+            unframed(samples, sequence=sequence_of(row_id))
+
+
 def test_without_checksums_damage_never_stops_a_repair(tmp_path: Path) -> None:
     content = golden(2).read_bytes()
     seeded = random.Random(3)
@@ -292,8 +306,25 @@ def test_without_checksums_damage_never_stops_a_repair(tmp_path: Path) -> None:
         with Store.open(to) as store:
             for header in store.runs():
                 store.read(header.id)
+        assert_every_blob_is_what_was_written(to)
         assert examine(to).is_whole
     assert repaired > 140
+
+
+def test_without_checksums_of_pages_no_blob_is_taken_that_was_hit(
+    history: KnownHistory, unchecked: bytes, tmp_path: Path
+) -> None:
+    path, seeded = tmp_path / "h.drmviz", random.Random(5)
+    for n in range(20):
+        damaged = bytearray(unchecked)
+        for _ in range(5):
+            damaged[seeded.randrange(20 * PAGE_BYTES, len(damaged))] ^= seeded.randrange(1, 256)
+        path.write_bytes(damaged)
+
+        to, _ = repair(path, tmp_path / f"{n}.drmviz")
+
+        assert_every_blob_is_what_was_written(to)
+        assert examine(to).is_whole
 
 
 def test_without_checksums_of_pages_no_sample_is_taken_that_differs_from_what_was_written(tmp_path: Path) -> None:
@@ -319,6 +350,108 @@ def test_without_checksums_of_pages_no_sample_is_taken_that_differs_from_what_wa
                 assert value != value or value == known(tick)
         gaps += run.measured_ticks < golden_files.TICKS or bool(run.notes)
     assert gaps > 10
+
+
+def test_what_is_written_and_moved_while_a_store_is_read_changes_nothing_of_what_is_read(tmp_path: Path) -> None:
+    path, fleet = tmp_path / "h.drmviz", KnownFleet()
+    workers = [f"w{i}" for i in range(40)]
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="t", started_at_s=START_S, interval_s=10.0)
+        for n in range(100):
+            recording.append(fleet.tick(START_S + n * 10, workers))
+
+        with opened_beside_its_writer(path) as pages:
+            for n in range(100, 400):  # packs, deletes, begins the log anew
+                recording.append(fleet.tick(START_S + n * 10, workers))
+                writer.checkpoint()
+            account = take_whole_rows(pages, lambda _table, _row: None)
+
+        assert account.is_whole
+        assert sum(block.ticks for block in account.blocks.values()) == 100
+
+
+def test_samples_of_workers_whose_names_are_lost_are_kept_counted_and_not_shown(
+    history: KnownHistory, tmp_path: Path
+) -> None:
+    pages_of(history, tmp_path / "h.drmviz", *history.names[RUNS[0]])
+
+    to, account = repair(tmp_path / "h.drmviz")
+
+    assert account.strangers == {1: 24, 2: 24}
+    assert_nothing_but_the_truth(to, history, whole=())
+    with Store.open(to) as store:
+        run = store.read(RUNS[0])
+    assert run.workers == ()
+    assert "the names of 24 workers were damaged: what they did is here and is not shown" in run.notes
+    with altered(to) as connection:
+        assert connection.execute("SELECT count(*) FROM tick").get == 0  # of whom their samples are, nobody can say
+        assert connection.execute("SELECT count(*) FROM chunk").get == account.rows["chunk"].whole > 50
+
+
+@pytest.fixture(scope="module")
+def unchecked(history: KnownHistory, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The same history in a file whose pages carry no checksums."""
+    path = tmp_path_factory.mktemp("unchecked") / "h.drmviz"
+    shutil.copy(history.path, path)
+    connection = apsw.Connection(str(path))
+    connection.reserve_bytes(reserve=0)
+    connection.execute("VACUUM")
+    connection.close()
+    with PageFile(path) as pages:
+        assert not pages.has_checksums
+    return path.read_bytes()
+
+
+def test_a_number_that_leads_to_a_page_of_another_table_costs_neither_table(
+    history: KnownHistory, unchecked: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "h.drmviz"
+    path.write_bytes(unchecked)
+    with PageFile(path) as pages:
+        trees = Forest(pages, tables_of(pages)[0]).trees
+    chunks, tasks = trees["chunk"], trees["task"]
+    root = (chunks.table.root - 1) * PAGE_BYTES
+    first = root + int.from_bytes(unchecked[root + 12 : root + 14], "big")
+    assert int.from_bytes(unchecked[first : first + 4], "big") == chunks.pages[0]
+    path.write_bytes(unchecked[:first] + tasks.pages[1].to_bytes(4, "big") + unchecked[first + 4 :])
+
+    to, account = repair(path)
+
+    assert_nothing_but_the_truth(to, history, whole=history.blocks())
+    assert (account.rows["task"].whole, account.rows["task"].refused) == (3 * (110 + 110 + 24), 0)
+
+
+def test_a_long_row_whose_pages_lead_in_a_circle_is_left() -> None:
+    usable_bytes = 512
+    local = 432  # of 100,000 bytes this much stands in the page itself
+    row = b"\x86\x8d\x20\x01" + bytes(local) + (7).to_bytes(4, "big")
+    page = bytearray(usable_bytes)
+    page[0], page[4], page[8:10] = TABLE_LEAF, 1, (60).to_bytes(2, "big")
+    page[60 : 60 + len(row)] = row
+    asked: list[int] = []
+
+    def read(number: int) -> bytes:
+        asked.append(number)
+        return (15 - number).to_bytes(4, "big") + bytes(usable_bytes - 4)  # 7 leads to 8 and 8 to 7
+
+    (cell,) = cells(bytes(page), 5, usable_bytes, read)
+
+    assert isinstance(cell, Cell)
+    assert (cell.broken_at, asked) == (7, [7, 8, 7])
+
+
+def test_a_row_that_makes_no_sense_costs_itself(history: KnownHistory, unchecked: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    assert unchecked.count(b'{"commit": "abc"}') == 3
+    path.write_bytes(unchecked.replace(b'{"commit": "abc"}', b'["commit": "abc"}', 1))
+
+    to, account = repair(path)
+
+    assert account.rows["run"].refused == 1
+    assert len(account.lost_headers) == 1
+    assert_nothing_but_the_truth(to, history, whole=history.blocks())
+    with Store.open(to) as store:
+        assert sorted(header.labels.get("commit", "") for header in store.runs()) == ["", "abc", "abc"]
 
 
 def test_nothing_is_written_over(history: KnownHistory, tmp_path: Path) -> None:

@@ -76,16 +76,23 @@ def examine(store: str | Path) -> Account:
     if not is_being_written(path.resolve()):
         with _opened(path) as pages:
             return _taken(pages, lambda _table, _row: None)
+    with opened_beside_its_writer(path) as pages:
+        account = _taken(pages, lambda _table, _row: None)
+    account.lost_commits = 0  # its last frames were being written as they were read
+    return account
+
+
+@contextmanager
+def opened_beside_its_writer(path: Path) -> Iterator[PageFile]:
+    """Open the pages of a store as they are now, however long it takes and whatever is written meanwhile."""
     reading = ReadConnection(path)
     try:  # while this transaction lasts, nothing that it can see is moved or written over
         reading.connection.execute("BEGIN")
         rows_of(reading.connection, "SELECT count(*) FROM sqlite_schema")
         with _opened(path, is_being_written=True) as pages:
-            account = _taken(pages, lambda _table, _row: None)
+            yield pages
     finally:
         reading.close()
-    account.lost_commits = 0  # its last frames were being written as they were read
-    return account
 
 
 @contextmanager
