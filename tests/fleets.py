@@ -15,7 +15,7 @@ from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading, Tick
 from drmviz.model.workers import RosterEntry
 from drmviz.store import Writer
-from drmviz.store.pages import file_system
+from drmviz.store.pages import connect
 
 START_S = 1_790_000_100.0  # 300 s before the end of a block
 
@@ -53,7 +53,7 @@ class KnownFleet:
                 cells.setdefault((workers.index(worker), column), []).append(float(values[row]))
         grid = np.full((len(workers), len(starts_at_s)), np.nan)
         for place, numbers in cells.items():
-            grid[place] = max(numbers) if statistic == "max" else np.mean(numbers)
+            grid[place] = np.mean(numbers) if statistic == "mean" else {"min": min, "max": max}[statistic](numbers)
         return grid
 
 
@@ -69,7 +69,7 @@ def written(path: Path, ticks: Sequence[Tick], *, interval_s: float = 1.0, title
 @contextmanager
 def altered(path: Path) -> Iterator[apsw.Connection]:
     """Change a store behind its back, as its own writer would: the checksums of its pages stay right."""
-    connection = apsw.Connection(str(path), vfs=file_system())
+    connection = connect(str(path))
     try:
         with connection:
             yield connection

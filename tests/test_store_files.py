@@ -9,7 +9,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import apsw
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ from drmviz.model.workers import RosterEntry
 from drmviz.store import Store, Writer
 from drmviz.store.chunks import Chunk, checked, decode, encode
 from drmviz.store.frames import DamagedFrameError, framed, unframed
-from drmviz.store.pages import file_system
+from drmviz.store.pages import connect
 from tests.fleets import START_S, KnownFleet, altered, written
 
 
@@ -245,7 +244,7 @@ def test_a_store_in_a_place_that_cannot_be_written_is_read(tmp_path: Path, state
         else:
             written(path, [KnownFleet().tick(START_S, ["a"])])
             if state == "closed but in WAL mode":
-                other = apsw.Connection(str(path), vfs=file_system())
+                other = connect(str(path))
                 other.execute("PRAGMA journal_mode=WAL")
                 other.close()
         for file in folder.iterdir():
@@ -315,7 +314,7 @@ def test_a_damaged_chunk_leaves_a_gap_and_a_note_never_a_wrong_number(tmp_path: 
     fleet = KnownFleet()
     written(path, [fleet.tick(START_S + s, ["a"], missing=0) for s in range(20)])
     with altered(path) as sabotage:
-        blob = sabotage.execute("SELECT packed FROM chunk WHERE metric = 0").get
+        (blob,) = next(sabotage.execute("SELECT packed FROM chunk WHERE metric = 0"))
         flipped = blob[:-1] + bytes([blob[-1] ^ 1])
         sabotage.execute("UPDATE chunk SET packed = ? WHERE metric = 0", (flipped,))
 

@@ -27,6 +27,8 @@ def runs(stores: Stores = None, as_json: AsJson = False) -> None:
     for path in paths:
         try:
             with Store.open(path) as store:
+                if store.lost:
+                    say(f"Store {str(path)!r}: {store.lost}")
                 for header in store.runs():
                     found.append(store.read(header.id, metrics=("cpu_ratio",), columns=1))
                     where.append(str(path))

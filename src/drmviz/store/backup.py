@@ -9,7 +9,7 @@ import apsw
 
 from drmviz.errors import OutputError
 from drmviz.store.connections import ReadConnection, damaged
-from drmviz.store.pages import RESERVED_BYTES, file_system
+from drmviz.store.pages import RESERVED_BYTES, connect
 
 
 def back_up(store: str | Path, to: str | Path) -> Path:
@@ -54,7 +54,7 @@ def back_up(store: str | Path, to: str | Path) -> Path:
 
 def _copy(source: apsw.Connection, partial: Path) -> None:
     is_checked = source.reserve_bytes() == RESERVED_BYTES
-    copy = apsw.Connection(str(partial), vfs=file_system(new=is_checked))
+    copy = connect(str(partial), new=is_checked)
     try:
         with copy.backup("main", source, "main") as pages:
             pages.step(-1)  # all in one read transaction: a copy in slices would begin anew with each tick

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,10 @@ import apsw
 
 from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
-from drmviz.store.pages import RESERVED_BYTES, file_system, looks_like_a_store
-from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
+from drmviz.store.pages import RESERVED_BYTES, connect, looks_like_a_store
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+from drmviz.store.versions import show_as_present, upgrade
+from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
@@ -27,6 +30,16 @@ _SMALLEST_BYTES = 512
 def rows_of(connection: apsw.Connection, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a statement; the schema says what they hold."""
     return connection.execute(statement, tuple(values)).fetchall()
+
+
+@contextmanager
+def one_moment(connection: apsw.Connection) -> Iterator[None]:
+    """Read everything inside as it stood at one moment, also where some of it turns out to be damaged."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
 
 
 def open_for_writing(path: Path) -> apsw.Connection:
@@ -43,7 +56,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
             )
         if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
             raise StoreError(path, _NOT_OURS, remedy="Name another file.")
-        connection = apsw.Connection(str(path), vfs=file_system())
+        connection = connect(str(path))
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error
     try:
@@ -60,11 +73,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
         else:
             version = _check_ours(connection, path)
             _begin_wal(connection, path)
-            if version < SCHEMA_VERSION:
-                with connection:
-                    for older in range(version, SCHEMA_VERSION):
-                        connection.execute(UPGRADES[older])
-                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            upgrade(connection, version)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=0")
     except apsw.Error as error:
@@ -74,6 +83,25 @@ def open_for_writing(path: Path) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def keep_damaged_log(path: Path) -> str | None:
+    """Copy a damaged write-ahead log aside, before SQLite drops what lies behind the damage; the lock is held.
+
+    Returns:
+        What is lost and where the log is kept, in a sentence; None where nothing is lost.
+
+    Raises:
+        StoreError: the copy cannot be written.
+    """
+    try:
+        content = examine(path) if wal_path(path).exists() else None
+        if content is None or content.loss is None:
+            return None
+        return f"{content.loss}; the log is kept as {set_aside(path).name}"
+    except OSError as error:
+        reason = f"its damaged -wal cannot be kept aside ({error.strerror})"
+        raise StoreError(path, reason, remedy="Free some space, or name another place with --store.") from error
 
 
 def _begin_wal(connection: apsw.Connection, path: Path) -> None:
@@ -96,7 +124,9 @@ class ReadConnection:
 
     def __init__(self, path: Path, *, every_page: bool = False) -> None:
         self.path = path
-        self._file_system = file_system(strict=not every_page)
+        self.lost = _lost(path)
+        """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
+        self._strict = not every_page
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -134,12 +164,12 @@ class ReadConnection:
     def _readable(self, path: Path, mode: str) -> apsw.Connection:
         uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
         access = apsw.SQLITE_OPEN_READONLY if "ro" in mode else apsw.SQLITE_OPEN_READWRITE
-        connection = apsw.Connection(uri, flags=access | apsw.SQLITE_OPEN_URI, vfs=self._file_system)
+        connection = connect(uri, flags=access | apsw.SQLITE_OPEN_URI, strict=self._strict)
         try:
             connection.set_busy_timeout(_BUSY_MS)
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            _check_ours(connection, self.path)
+            show_as_present(connection, self._check_ours(connection))
         except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
             connection.close()
             raise
@@ -147,6 +177,14 @@ class ReadConnection:
             connection.close()
             raise _unreadable(self.path, error) from error
         return connection
+
+    def _check_ours(self, connection: apsw.Connection) -> int:
+        try:
+            return _check_ours(connection, self.path)
+        except StoreError as error:
+            if self.lost and looks_like_a_store(self.path):  # what made it ours is in the log that is lost
+                raise damaged(self.path, self.lost) from error
+            raise
 
     def close(self) -> None:
         """Close it; calling it again does nothing."""
@@ -156,6 +194,14 @@ class ReadConnection:
     def close_copy(self) -> None:
         if self._copy is not None:
             self._copy.cleanup()
+
+
+def _lost(path: Path) -> str | None:
+    try:
+        content = left_behind(path)
+    except OSError:
+        return None  # it will not let SQLite read it either, which is told then
+    return None if content is None else content.loss
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
@@ -172,7 +218,7 @@ def _check_ours(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
-def damaged(path: Path, error: Exception) -> StoreDamagedError:
+def damaged(path: Path, error: Exception | str) -> StoreDamagedError:
     """Return the error that says what of a store cannot be read."""
     return StoreDamagedError(
         path, f"it is damaged ({error})", remedy="`drmviz doctor --repair` writes a new file of what is whole."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 import zlib
 from pathlib import Path
 
@@ -18,6 +18,7 @@ MAGIC = b"DRMp"
 _HEADER_BYTES = 100
 _RESERVED_AT, _APPLICATION_AT = 20, 68
 _EMPTY = bytes(PAGE_BYTES)
+_numbers = itertools.count()
 _read, _write = apsw.VFSFile.xRead, apsw.VFSFile.xWrite
 
 
@@ -105,21 +106,27 @@ class _MainFile(apsw.VFSFile):
         return self._checked
 
 
-_known: dict[tuple[object, ...], _Pages] = {}
-_lock = threading.Lock()
-
-
-def file_system(*, strict: bool = False, new: bool = False) -> str:
-    """Return the name under which SQLite finds the checks, over whatever file system is its default now.
+def connect(
+    filename: str,
+    *,
+    flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
+    strict: bool = False,
+    new: bool = False,
+) -> apsw.Connection:
+    """Return a connection that writes and verifies checksums, over whatever file system is SQLite's default now.
 
     Args:
+        filename: a path, or a URI where `flags` allow one.
+        flags: as SQLite takes them.
         strict: a page that was never written is damage too: right for who only follows the tables. A writer and a
             copy meet such pages in the free list.
         new: the file is made with checksums, whatever stands in it; otherwise the file says whether it has them.
+
+    Raises:
+        apsw.Error: it cannot be opened.
     """
-    base = apsw.vfs_details()[0]
-    key = (base["zName"], base["pAppData"], strict, new)  # the second one tells apart what was registered again
-    with _lock:
-        if key not in _known:
-            _known[key] = _Pages(f"drmviz-pages-{len(_known)}", str(base["zName"]), strict=strict, new=new)
-        return _known[key].name
+    checks = _Pages(f"drmviz-pages-{next(_numbers)}", apsw.vfs_names()[0], strict=strict, new=new)
+    try:
+        return apsw.Connection(filename, flags=flags, vfs=checks.name)
+    finally:
+        checks.unregister()  # the connection keeps it; left in SQLite's list it might become the default itself

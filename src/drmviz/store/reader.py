@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from json import JSONDecodeError
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 
 import apsw
-import numpy as np
 
 from drmviz.errors import InvalidValueError, StoreError
 from drmviz.model.cloud import CloudUsage
-from drmviz.model.metrics import CAPACITY_OF, METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.metrics import CAPACITY_OF, METRICS, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
-from drmviz.store.chunks import decode
-from drmviz.store.connections import ReadConnection, damaged, rows_of
-from drmviz.store.frames import DamagedFrameError
-from drmviz.store.grids import Columns, Grid, Totals, alive_grid
+from drmviz.store.assembling import Asked, Gathered, assembled
+from drmviz.store.connections import ReadConnection, damaged, one_moment, rows_of
 from drmviz.store.lock import is_being_written
-from drmviz.store.records import HEADER_COLUMNS, changes_of, header_of, rows_shown
-from drmviz.store.schema import NEVER, microseconds
-from drmviz.store.sealing import samples_of
-from drmviz.store.windows import Fetched, Piece, Span, Window, fetch, lives_in
+from drmviz.store.records import HEADER_COLUMNS, header_of, rows_shown
+from drmviz.store.spans import Span, lives_in
+from drmviz.store.windows import Window, fetch
 
 _KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
 
@@ -73,12 +69,23 @@ class Store:
             found = self._connection.execute(f"PRAGMA integrity_check({at_most})").fetchall()
         return [str(said) for (said,) in found if said != "ok"]
 
+    @property
+    def lost(self) -> str | None:
+        """What a damaged write-ahead log has cost, in a sentence; None where all is well."""
+        return self._reading.lost
+
     def runs(self) -> list[RunHeader]:
-        """Return what is recorded, oldest first."""
+        """Return what is recorded, oldest first.
+
+        Raises:
+            StoreDamagedError: nothing can be read, and damage is why.
+        """
         with _errors_named(self.path):
-            return [
-                header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
-            ]
+            statement = f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number"
+            found = [header_of(row) for row in self._connection.execute(statement)]
+        if self.lost and not found:
+            raise damaged(self.path, self.lost)
+        return found
 
     def read(
         self,
@@ -110,7 +117,7 @@ class Store:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
+        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
         return self._read(lambda: [self._find(run_id)], asked)
 
     def read_all(
@@ -134,37 +141,47 @@ class Store:
             StoreError: nothing was ever recorded here.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = _Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
+        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
         return self._read(self._everything, asked)
 
-    def _read(self, which: Callable[[], list[tuple[int, RunHeader]]], asked: _Asked) -> Run:
+    def _read(self, which: Callable[[], list[tuple[int, RunHeader]]], asked: Asked) -> Run:
         if asked.columns < 1:
             raise InvalidValueError("columns", asked.columns, "must be at least 1")
-        gathered: _Gathered | None = None
-        with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
+        gathered: Gathered | None = None
+        with _errors_named(self.path), one_moment(self._connection):
             runs = which()
             gathered = self._gather(runs, asked)
-        return Run.empty(_newest(runs)[1]) if gathered is None else _assembled(gathered, asked)
+        if gathered is None:
+            return replace(Run.empty(_newest(runs)[1]), notes=(self.lost,) if self.lost else ())
+        return assembled(gathered, asked)
 
     def _everything(self) -> list[tuple[int, RunHeader]]:
         rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
         return [(row[0], header_of(row[1:])) for row in rows] or [self._find(None)]  # which says that there is none
 
-    def _gather(self, runs: Sequence[tuple[int, RunHeader]], asked: _Asked) -> _Gathered | None:
+    def _gather(self, runs: Sequence[tuple[int, RunHeader]], asked: Asked) -> Gathered | None:
         spans = [span for run, header in runs if (span := Span.of(self._connection, run, header)) is not None]
         if not spans:
             return None
-        window = Window.over(spans, asked.start_s, asked.end_s, at_most=asked.columns)
+        window = Window.over(self._connection, spans, asked.start_s, asked.end_s, at_most=asked.columns)
         spans = [span for span in spans if window.touches(span)] or spans[-1:]
         newest, header = _newest(runs)
-        lives = lives_in(self._connection, spans, window, newest=newest)
+        lives = lives_in(self._connection, spans, window.columns.first_us, window.columns.end_us, newest=newest)
         shown = rows_shown([life for of_run in lives for life in of_run.values()], asked.kinds, asked.workers)
         row_by_id = {worker.id: row for row, worker in enumerate(shown)}
         resized = _resized(shown)
         found = []
         for span, of_run in zip(spans, lives, strict=True):
             row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
-            part = fetch(self._connection, span, window, (*asked.metrics, *asked.means), row_of, asked.workers)
+            part = fetch(
+                self._connection,
+                span,
+                window,
+                (*asked.metrics, *asked.means),
+                asked.statistics,
+                row_of,
+                asked.workers,
+            )
             part.resized = {
                 n: WorkerCapacity(**{name: getattr(life.capacity, name) for name in resized[life.id]})
                 for n, life in of_run.items()
@@ -172,6 +189,8 @@ class Store:
             }
             if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
                 part.notes.append(_KILLED)
+            if self.lost and span.run == self._last_run():
+                part.notes.append(self.lost)
             found.append(part)
         told = [{usage.provider for usage in part.cloud} for part in found]
         for span, part, providers in zip(spans, found, told, strict=True):
@@ -179,11 +198,17 @@ class Store:
                 going_on = (names for other, names in zip(spans, told, strict=True) if other.goes_on_after(span))
                 part.cloud += _unseen_after(span, providers.difference(*going_on))
         started_s = min(header.started_at_s for _, header in runs)
-        return _Gathered(_over_all(header, spans, started_s), window, shown, found)
+        return Gathered(_over_all(header, spans, started_s), window, shown, found)
+
+    def _last_run(self) -> int:
+        ((number,),) = rows_of(self._connection, "SELECT max(number) FROM run")
+        return int(number)
 
     def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
         if run_id is None:
             newest = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY number DESC LIMIT 1")
+            if not newest and self.lost:
+                raise damaged(self.path, self.lost)
             if not newest:
                 raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
             return newest[0][0], header_of(newest[0][1:])
@@ -214,28 +239,6 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
             raise damaged(self._path, error) from error
         if isinstance(error, apsw.Error):
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    columns: int
-    start_s: float | None
-    end_s: float | None
-    metrics: tuple[Metric, ...]
-    statistics: tuple[Statistic, ...]
-    workers: Sequence[str] | None
-    kinds: Sequence[Kind] | None
-    means: tuple[Metric, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Gathered:
-    """What the file holds of a window, still packed."""
-
-    header: RunHeader
-    window: Window
-    workers: tuple[Worker, ...]
-    found: list[Fetched]
 
 
 def _resized(workers: Iterable[Worker]) -> dict[str, tuple[str, ...]]:
@@ -270,104 +273,3 @@ def _unseen_after(span: Span, providers: Iterable[str]) -> tuple[CloudUsage, ...
         CloudUsage(at_s=span.end_us / 1e6, provider=provider, problem="nothing was recorded")
         for provider in sorted(providers)
     )
-
-
-def _assembled(gathered: _Gathered, asked: _Asked) -> Run:
-    window, shown, found = gathered.window, gathered.workers, gathered.found
-    columns = window.columns
-    grids: dict[tuple[Metric, Statistic], Grid] = {
-        (metric, statistic): Grid(statistic, len(shown), columns)
-        for metric in asked.metrics
-        for statistic in asked.statistics
-    }
-    totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
-    damaged = sum(part.damaged for part in found)
-    for part in found:
-        for piece in part.pieces:
-            try:
-                unpacked = _unpacked(piece, tuple(totals))
-                rows = _rows_of(piece, part.row_of)
-                for metric, values in unpacked:
-                    into = [grids[metric, s] for s in asked.statistics if (metric, s) in grids]
-                    weights = _weights_of(piece, part.resized, metric)
-                    _place(piece, rows, values, columns, into, totals[metric], weights)
-            except DamagedFrameError:
-                damaged += 1
-    notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    if damaged:
-        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
-    return Run(
-        header=gathered.header,
-        start_s=window.start_us / 1e6,
-        end_s=window.end_us / 1e6,
-        starts_at_s=columns.starts_at_s,
-        width_s=columns.width_us / 1e6,
-        workers=shown,
-        grids={key: grid.finished() for key, grid in grids.items()},
-        alive=_alive(shown, columns),
-        measured_ticks=sum(len(part.at_us) for part in found),
-        decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
-        changes=changes_of(shown, window.start_us, window.end_us),
-        tasks=tuple(task for part in found for task in part.tasks),
-        cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
-        means={metric: total.means() for metric, total in totals.items()},
-        notes=tuple(notes),
-    )
-
-
-def _alive(shown: tuple[Worker, ...], columns: Columns) -> BoolArray:
-    lives = [(row, life) for row, worker in enumerate(shown) for life in worker.incarnations]
-    left_us = [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives]
-    return alive_grid(
-        np.array([row for row, _ in lives], dtype=np.intp),
-        np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
-        np.array(left_us, dtype=np.int64),
-        height=len(shown),
-        columns=columns,
-    )
-
-
-def _unpacked(piece: Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, FloatArray]]:
-    """Return float32 values of shape (members, ticks) by metric."""
-    if piece.packed is not None:
-        chunk = decode(piece.packed, first_tick=piece.first_tick)
-        return [(METRICS[chunk.metric], chunk.values)]
-    samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
-    # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
-    return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics]
-
-
-def _rows_of(piece: Piece, row_of: dict[int, int]) -> IntArray:
-    """Return the row of each member, -1 where it is not shown."""
-    return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
-
-
-def _weights_of(piece: Piece, resized: Mapping[int, WorkerCapacity], metric: Metric) -> FloatArray | None:
-    """Return how much a sample of each member weighs; None where nobody came back with another capacity."""
-    name = CAPACITY_OF.get(metric)
-    if not resized or name is None:
-        return None
-    stated = (getattr(resized.get(member), name, None) for member in piece.members.tolist())
-    return np.array([1.0 if size is None else float(size) for size in stated])
-
-
-def _place(
-    piece: Piece,
-    rows: IntArray,
-    values: FloatArray,
-    columns: Columns,
-    grids: list[Grid],
-    total: Totals,
-    weights: FloatArray | None,
-) -> None:
-    at_us = piece.at_us[: values.shape[1]]
-    first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
-    shown = rows >= 0
-    if not shown.all():
-        rows, values = rows[shown], values[shown]
-        weights = None if weights is None else weights[shown]
-    if len(rows) and after > first:
-        values = values[:, first:after]
-        total.add(rows, values, weights)
-        for grid in grids:
-            grid.add(rows, columns.of(at_us[first:after]), values)

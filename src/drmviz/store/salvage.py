@@ -18,8 +18,8 @@ class Readable:
     """The rows that can be read; `damage` says in words why it is not all of them."""
 
     rows: list[tuple[Any, ...]]
-    lost: list[int]
-    """Keys of rows that are known to be there and cannot be read; there may be more."""
+    lost: list[int] | None
+    """Where rows are missing, by the column that was asked to name it; None where that cannot be told."""
     damage: str | None
 
 
@@ -31,6 +31,8 @@ def readable(
     values: Sequence[Any],
     *,
     key: str,
+    place: str | None = None,
+    narrower: tuple[str, Sequence[Any]] = ("", ()),
     ordered: bool = False,
 ) -> Readable:
     """Return what can be read of a selection; a damaged page costs the rows that lie on it.
@@ -42,29 +44,46 @@ def readable(
         where: which rows, with a `?` for each of `values`.
         values: bound to `where`.
         key: the integer column that tells the rows of this selection apart.
+        place: an integer column that tells where a row that is lost belongs; the key when None.
+        narrower: a condition (" AND ..." and its values) that spares work, and is let go where a page is damaged:
+            an index is enough for `key`, `place` and `where`, and this one needs the rows.
         ordered: by that key, as the table lies; then rows on both sides of a damaged page are found.
     """
     orders = [f"ORDER BY {key}", f"ORDER BY {key} DESC"] if ordered else [""]
+    statement = f"SELECT {columns} FROM {table} WHERE {where}{narrower[0]} {orders[0]}"
     try:
-        return Readable(
-            rows_of(connection, f"SELECT {columns} FROM {table} WHERE {where} {orders[0]}", values), [], None
-        )
+        return Readable(rows_of(connection, statement, (*values, *narrower[1])), [], None)
     except apsw.CorruptError as error:
         damage = str(error)
-    keys: set[int] = set()
+    places: dict[int, int] = {}
+    is_listed = False
     for order in orders:  # up to the damaged page, from either end
+        statement = f"SELECT {key}, {place or key} FROM {table} WHERE {where} {order}"
         try:
-            for (number,) in connection.execute(f"SELECT {key} FROM {table} WHERE {where} {order}", tuple(values)):
-                keys.add(number)
+            places.update(connection.execute(statement, tuple(values)))  # keeps what came before the damage
+            is_listed = True
         except apsw.CorruptError:
             continue
-    rows, lost = [], []
-    for number in sorted(keys):
+    rows: list[tuple[Any, ...]] = []
+    lost: set[int] = set()
+    for number in sorted(places):
+        statement = f"SELECT {columns} FROM {table} WHERE {where} AND {key} = ?"
         try:
-            rows += rows_of(connection, f"SELECT {columns} FROM {table} WHERE {where} AND {key} = ?", (*values, number))
+            rows += rows_of(connection, statement, (*values, number))
         except apsw.CorruptError:
-            lost.append(number)
-    return Readable(rows, lost, damage)
+            lost.add(places[number])
+    return Readable(rows, sorted(lost) if is_listed else None, damage)
+
+
+def not_complete(found: Readable, first: int, last: int) -> list[str]:
+    """Return a note for each block that misses rows, or one for all of them where that cannot be told."""
+    if found.damage is None:
+        return []
+    if found.lost is not None:
+        return [f"block {number} is not complete: {found.damage}" for number in found.lost]
+    if first == last:
+        return [f"block {first} is not complete: {found.damage}"]
+    return [f"some blocks from {first} to {last} are not complete: {found.damage}"]
 
 
 def or_noted(notes: list[str], what: str, read: Callable[[], _Read], otherwise: _Read) -> _Read:

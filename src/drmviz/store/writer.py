@@ -15,7 +15,7 @@ import apsw
 from drmviz.errors import StoreError
 from drmviz.model.run import RunHeader
 from drmviz.model.text import storable
-from drmviz.store.connections import damaged, open_for_writing, rows_of
+from drmviz.store.connections import damaged, keep_damaged_log, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock
 from drmviz.store.recording import CLOSING_S, Recording, as_json
 from drmviz.store.retention import forget
@@ -40,8 +40,10 @@ class Writer:
         self._unsealed: deque[tuple[int, int]] = deque()
         self._sealing: Iterator[None] | None = None
         try:
+            self._untold_loss = keep_damaged_log(path)
             self._connection = open_for_writing(path)
             try:
+                self._tell_loss()
                 self._forget_half_sealed()
             except apsw.Error as error:
                 self._connection.close()
@@ -89,6 +91,25 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _tell_loss(self) -> None:
+        """Note in the newest run, or else in the next, what a damaged log has cost, and begin a new log."""
+        if self._untold_loss is None:
+            return
+        with self._connection:
+            self._connection.execute(
+                "INSERT INTO note (run, at_us, sentence) SELECT number, coalesce((SELECT max(at_us) FROM tick"
+                " WHERE id >= number << 40 AND id < (number + 1) << 40), started_us), ?"
+                " FROM run ORDER BY number DESC LIMIT 1",
+                (self._untold_loss,),
+            )
+            is_told = self._connection.changes() > 0
+        if is_told:
+            self._untold_loss = None
+        try:  # what is left of the old log behind the damage would pass for damage once more
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:  # a reader looks at it; the log goes away when this writer closes
+            self.checkpoint()
 
     def _forget_half_sealed(self) -> None:
         """Throw away what a killed writer had packed of blocks without their mark, and queue those blocks again."""
@@ -150,9 +171,14 @@ class Writer:
                         microseconds(interval_s),
                     ),
                 )
+                number = self._connection.last_insert_rowid()
         except apsw.Error as error:
             raise self.refusal("a run cannot be begun", error) from error
-        return Recording(self, self._connection, self._connection.last_insert_rowid(), header)
+        recording = Recording(self, self._connection, number, header)
+        if self._untold_loss is not None:
+            recording.note(started_at_s, self._untold_loss)
+            self._untold_loss = None
+        return recording
 
     def advance_sealing(self, budget_s: float = SEALING_S) -> bool:
         """Pack finished blocks for at most `budget_s`; return whether anything is left to do.

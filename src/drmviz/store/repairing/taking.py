@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from drmviz.model.metrics import IntArray
-from drmviz.store.chunks import RAW_TIER, checked, members_of, place_of
+from drmviz.store.chunks import checked, members_of, place_of
 from drmviz.store.frames import DamagedFrameError, unframed
 from drmviz.store.repairing.account import Account, Block, Rows
 from drmviz.store.repairing.meeting import Meeting
@@ -20,7 +20,7 @@ from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest, Gap
 from drmviz.store.repairing.trial import Row
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import BLOCK_US, sequence_of, tick_id
+from drmviz.store.schema import BLOCK_US, RAW_TIER, TIERS_US, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
 
 Keep = Callable[[str, Mapping[str, Any]], None]
