@@ -193,7 +193,8 @@ class _Packing:
                 first, values = _gathered(together, lived)
                 if not values.shape[2]:
                     continue
-                first_tick = sequence_of(self._ticks[first].row_id)
+                # By place, not by its own number: of a repaired file some ticks are missing.
+                first_tick = sequence_of(self._ticks[0].row_id) + first
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
