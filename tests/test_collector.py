@@ -218,7 +218,7 @@ def test_a_note_that_the_disk_refuses_is_owed_and_stops_nothing(
 
     assert states == ["OK", "DEGRADED", "DEGRADED", "DEGRADED", "OK", "OK"]
     assert len(sink.ticks) == 5
-    assert sink.notes == ["1 ticks before this one could not be written"]
+    assert sink.notes == ["1 tick before this one could not be written"]
 
 
 @pytest.mark.parametrize(

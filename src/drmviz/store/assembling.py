@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from drmviz.model.metrics import CAPACITY_OF, METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind, Worker
+from drmviz.model.workers import Incarnation, Kind, Worker
 from drmviz.store.chunks import decode
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
@@ -42,6 +42,26 @@ class Gathered:
     window: Window
     workers: tuple[Worker, ...]
     found: list[Fetched]
+
+
+def resized_of(shown: Iterable[Worker], lives: Iterable[tuple[int, Incarnation]]) -> dict[int, WorkerCapacity]:
+    """Return what those of the numbered lives had whose worker had another capacity in another life that is shown.
+
+    A capacity counts where it is known of all lives of its worker.
+    """
+    known: dict[str, tuple[str, ...]] = {}
+    for worker in shown:
+        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
+            known[worker.id] = tuple(
+                name
+                for name in dict.fromkeys(CAPACITY_OF.values())
+                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+            )
+    return {
+        number: WorkerCapacity(**{name: getattr(life.capacity, name) for name in known[life.id]})
+        for number, life in lives
+        if life.id in known
+    }
 
 
 def assembled(gathered: Gathered, asked: Asked) -> Run:
@@ -105,7 +125,9 @@ def _unpacked(piece: Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, Flo
     if piece.packed is not None:
         chunk = decode(piece.packed, first_tick=piece.first_tick)
         return [(METRICS[chunk.metric], chunk.values)]
-    samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
+    samples = piece.arrays or [
+        samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
+    ]
     # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
     return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics]
 

@@ -11,7 +11,7 @@ import numpy as np
 from drmviz.errors import InvalidValueError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import ScalingDecision
-from drmviz.model.metrics import METRIC_ROW, IntArray, Metric
+from drmviz.model.metrics import METRIC_ROW, FloatArray, IntArray, Metric
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.tasks import Task
 from drmviz.store.chunks import RAW_TIER, VALUE, checked, members_of
@@ -79,13 +79,17 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Samples of some incarnations over some ticks: a chunk still packed, or hot ticks of one roster."""
+    """Samples of some incarnations over some ticks: a chunk still packed, or hot ticks of one roster.
+
+    Ticks that were never packed come as `arrays`, each float32 of shape (metrics, members).
+    """
 
     members: IntArray
     at_us: IntArray
     packed: memoryview | None = None
     first_tick: int = 0
     samples: list[tuple[int, bytes]] = field(default_factory=list)
+    arrays: Sequence[FloatArray] = ()
 
 
 def fetch(
@@ -125,7 +129,7 @@ def fetch(
     stamps = np.concatenate(times, axis=1) if times else np.empty((2, 0), dtype=np.int64)
     stamps = stamps[:, (stamps[0] >= window.columns.first_us) & (stamps[0] < window.columns.end_us)]
     found.at_us = stamps[0]
-    found.notes.extend(_jumps(stamps))
+    found.notes.extend(jumps_in(stamps))
     found.notes.extend(
         sentence for (sentence,) in connection.execute("SELECT sentence FROM note WHERE run = ? ORDER BY id", (run,))
     )
@@ -185,7 +189,8 @@ def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: Window
     return np.array([[row[1] for row in rows], [row[2] for row in rows]], dtype=np.int64)
 
 
-def _jumps(stamps: IntArray) -> list[str]:
+def jumps_in(stamps: IntArray) -> list[str]:
+    """Return what is to be said of int64 (2, ticks), at_us and wall_us, where the wall clock jumped."""
     drift = stamps[1] - stamps[0]
     jumped = np.flatnonzero(np.abs(np.diff(drift)) > _JUMP_US)
     return [

@@ -199,7 +199,8 @@ class Writer:
     def refusal(self, what: str, error: Exception) -> StoreError:
         """Return the error that says what the disk refused, after taking back what was half done."""
         self.leave_transaction()
-        return StoreError(self.path, f"{what} ({error})", remedy="Free some space, or name another place with --store.")
+        remedy = "Free some space" if isinstance(error, apsw.FullError) else "See what is wrong with the disk"
+        return StoreError(self.path, f"{what} ({error})", remedy=f"{remedy}, or name another place with --store.")
 
     def leave_transaction(self) -> None:
         """Take back what is left of a transaction whose beginning or end itself failed."""
