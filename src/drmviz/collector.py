@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from drmviz.errors import DRMVizError, StoreError
@@ -127,6 +128,10 @@ class _Slowness:
 
 def _counted(ticks: int) -> str:
     return f"{ticks} tick{'' if ticks == 1 else 's'}"
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, tz=UTC).isoformat(sep=" ", timespec="milliseconds")
 
 
 class Collector:
@@ -276,9 +281,10 @@ class Collector:
             return
         self._unwritten = _Unwritten()
         if missing.ticks:
-            self._owed_notes.append(f"{_counted(missing.ticks)} before this one could not be written")
+            self._owed_notes.append(f"{_counted(missing.ticks)} before {_moment(tick.at_s)} could not be written")
         slowness = self._look_at_the_pace(tick.at_s, begun_s)
-        problem = self._recording.problem or slowness or self._pay_notes(tick.at_s)
+        unpaid = self._pay_notes(tick.at_s)
+        problem = self._recording.problem or slowness or unpaid
         if problem is None:
             self._statuses["store"] = OK
         else:
@@ -301,8 +307,8 @@ class Collector:
         if self._slowness.skipped:
             slow, self._slowness = self._slowness, _Slowness()
             self._owed_notes.append(
-                f"{_counted(slow.skipped)} before this one not taken: the disk took up to {slow.longest_s:.1f} s to"
-                " write one"
+                f"{_counted(slow.skipped)} before {_moment(at_s)} could not be taken: the disk took up to"
+                f" {slow.longest_s:.1f} s to write one"
             )
         return None
 

@@ -51,6 +51,10 @@ class Keeper(Protocol):
     def problem(self) -> str | None:
         """What the disk refused although every tick was written."""
 
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+
     def advance_sealing(self, budget_s: float = ...) -> bool:
         """Pack finished blocks for a while; return whether anything is left to do."""
 
@@ -110,6 +114,8 @@ class Recording:
             raise StoreError(self.path, "a tick lies before the one before it", remedy="Ticks go forward only.")
         if samples.shape != (len(METRICS), len(tick.roster.incarnations)):
             raise ValueError(f"values have shape {samples.shape}, the roster {len(tick.roster.incarnations)} columns")
+        if self._writer.owes_checkpoint:  # first, as it makes room in the write-ahead log for this very tick
+            self._writer.checkpoint()
         try:
             with self._connection:
                 self._write_roster(tick)
@@ -133,7 +139,10 @@ class Recording:
                 self._write_decisions(tick.decisions)
                 self._write_cloud(tick.cloud)
         except (apsw.Error, ValueError, OverflowError, TypeError) as error:  # the last three: not storable by SQLite
-            raise self._writer.refusal("a tick could not be written", error) from error
+            refusal = self._writer.refusal("a tick could not be written", error)
+            if isinstance(error, apsw.FullError):
+                self._writer.checkpoint()  # then the next tick may begin the log anew, in the room that it has
+            raise refusal from error
         if self._block is not None and block != self._block:
             self._writer.queue_for_sealing(self._run, self._block)
         self._block = block

@@ -59,6 +59,11 @@ class Writer:
         """What the disk refused although every tick was written, in words; None while all is well."""
         return self._sealing_problem or self._checkpoint_problem
 
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+        return self._checkpoint_problem is not None
+
     @classmethod
     def open(cls, path: str | Path) -> Writer:
         """Open or create a store.
