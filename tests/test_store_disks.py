@@ -368,3 +368,58 @@ def test_a_place_that_cannot_be_written_is_one_line_and_not_a_traceback(
     assert "Traceback" not in done.stderr
     assert "its folder cannot be written (" in done.stderr.splitlines()[-1]
     assert "Name another place with --store." in done.stderr.splitlines()[-1]
+
+
+def test_demo_tells_once_that_the_disk_is_full_and_counts_at_the_end_what_it_did_not_take(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    demo = ("demo", "--headless", "--duration", "600", "--store", str(folder / "h.drmviz"))
+    done = in_namespace(
+        folder,
+        mount='mount -t tmpfs -o size=1m tmpfs "$FOLDER"',
+        then=(sys.executable, "-m", "drmviz", *demo),
+    )
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0, done.stderr
+    told = [line for line in lines if "recording is degraded" in line]
+    assert len(told) == 1
+    assert "full" in told[0]
+    (counted,) = [line for line in lines if "ticks could not be written, the last" in line]
+    ticks = int(done.stdout.split()[0])
+    assert ticks + int(counted.removeprefix("drmviz: store: ").split()[0]) == 600
+    assert "Traceback" not in done.stderr
+
+
+# Fills the disk that it is recorded to, and makes room again once the recorder has met that.
+HOG = """
+import os, time
+from pathlib import Path
+path = Path(os.environ["FOLDER"], "hog")
+with path.open("wb", buffering=0) as hog:
+    try:
+        while True:
+            hog.write(bytes(512))
+    except OSError:
+        pass
+time.sleep(1.0)
+path.unlink()
+time.sleep(0.5)
+"""
+
+
+def test_run_tells_once_that_the_disk_is_full_and_once_that_it_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    run = ("run", "--store", str(folder / "h.drmviz"), "--no-report", "--interval", "0.1")
+    done = in_namespace(
+        folder,
+        mount='mount -t tmpfs -o size=4m tmpfs "$FOLDER"',
+        then=(sys.executable, "-m", "drmviz", *run, "--", sys.executable, "-c", HOG),
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("drmviz: recording ")]
+    assert [line.split()[2] for line in told] == ["into", "is", "goes"], done.stderr
+    assert "ticks could not be written" in told[2]
+    lost = int(told[2].partition(";")[2].split()[0])
+    assert lost >= 3
+    assert f"store: {lost} ticks could not be written" in done.stderr

@@ -228,6 +228,17 @@ class Collector:
             self.tick(patience_s)
         return self.tick(patience_s)
 
+    def losses(self) -> list[str]:
+        """Say in words what the disk has cost so far; empty when nothing."""
+        said = []
+        if self.unwritten_ticks:
+            last = self._unwritten.ticks
+            events = f", the last {last} with all that happened in them" if last else ""
+            said.append(f"{_counted(self.unwritten_ticks)} could not be written{events}")
+        if self.skipped_ticks:
+            said.append(f"{_counted(self.skipped_ticks)} could not be taken: the disk was busy with those before")
+        return said
+
     def _used(self, name: str, answer: Reading | Exception | None, at_s: float) -> Reading | None:
         """Return the answer, or everything unknown for those who were there last."""
         if isinstance(answer, Reading):
