@@ -66,6 +66,7 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
         connection.execute("DELETE FROM block WHERE run = ? AND number = ? AND NOT sealed", (run, block))
     elif mark and not mark[0][0]:
         rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
+        yield
         widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
         yield from _pack(connection, run, block, ticks, rosters, widest)
     yield from _forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
@@ -80,6 +81,7 @@ def _pack(
     for first in range(0, len(METRICS), together):
         rows = slice(first, min(first + together, len(METRICS)))
         stretches = _empty_stretches(ticks, rosters, rows)
+        yield
         yield from _fill(connection, ticks, stretches, rows, damaged)
         yield from _write_chunks(connection, run, block, rosters, ticks, stretches, rows)
     times = np.array([[t.at_us for t in ticks], [t.wall_us for t in ticks]], dtype="<i8")
