@@ -390,6 +390,28 @@ def test_demo_tells_once_that_the_disk_is_full_and_counts_at_the_end_what_it_did
     assert "Traceback" not in done.stderr
 
 
+def test_run_on_a_disk_that_stays_full_ends_as_its_command_does_and_counts_what_is_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    run = ("run", "--store", str(folder / "h.drmviz"), "--no-report", "--interval", "0.1")
+    listing = 'python=$1; shift; "$@" && exec "$python" -m drmviz runs --json "$FOLDER/h.drmviz"'
+    done = in_namespace(
+        folder,
+        mount='mount -t tmpfs -o size=4m tmpfs "$FOLDER"',
+        then=(
+            *("sh", "-c", listing, "sh", sys.executable),
+            *(sys.executable, "-m", "drmviz", *run, "--", sys.executable, "-c", HOG.replace("path.unlink()", "")),
+        ),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (counted,) = [line for line in done.stderr.splitlines() if "store: " in line and " the last " in line]
+    assert int(counted.partition("store: ")[2].split()[0]) >= 5
+    assert "with all that happened in them" in counted
+    assert "note      Store" in done.stderr, "what became of the closing of the run"
+    assert sys.executable in done.stdout, "what was written before is still there"
+
+
 # Fills the disk that it is recorded to, and makes room again once the recorder has met that.
 HOG = """
 import os, time

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +142,13 @@ class Watch:
             "recorder_cpu_s": round(time.process_time(), 6),
             "suite_cpu_s": round(_finished_children_cpu_s(), 6),
         }
-        try:
-            for remark in remarks:
-                recording.note(ended_at_s, remark)
-            recording.state(title=title, **known)
-            recording.finish(ended_at_s)
-        except StoreError as error:
-            remarks.append(str(error))
+        closing: list[Callable[[], None]] = [partial(recording.note, ended_at_s, remark) for remark in remarks]
+        closing += [partial(recording.state, title=title, **known), partial(recording.finish, ended_at_s)]
+        for step in closing:
+            try:
+                step()
+            except StoreError as error:
+                remarks.append(str(error))
         said = self._writer.close()
         return Recorded(
             store=self._writer.path,
@@ -155,7 +156,7 @@ class Watch:
             exit_code=exit_code,
             ticks=recording.ticks,
             claimed=self.source.claimed,
-            remarks=(*remarks, *([said] if said else [])),
+            remarks=(*dict.fromkeys(remarks), *([said] if said else [])),
         )
 
     def _remarks(self) -> list[str]:
