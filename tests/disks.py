@@ -34,6 +34,8 @@ class Disk(apsw.VFS):
         self.name = f"disk-{next(_NUMBERS)}"
         self.capacity_bytes: int | None = None
         """How many bytes all files together may have; None is no end."""
+        self.longest_wal_bytes: int | None = None
+        """How far a write-ahead log may grow, as where others took the rest of the disk."""
         self.fails_to_write: Callable[[Kind], bool] = _never
         self.fails_to_sync: Callable[[Kind], bool] = _never
         self.fails_to_read: Callable[[Kind], bool] = _never
@@ -98,6 +100,8 @@ class _File(apsw.VFSFile):
         if disk.fails_to_write(self._kind):
             disk.refuse(apsw.SQLITE_IOERR_WRITE)
         size = max(disk.sizes[self._path], offset + len(data))
+        if self._kind == "wal" and disk.longest_wal_bytes is not None and size > disk.longest_wal_bytes:
+            disk.refuse(apsw.SQLITE_FULL)
         if disk.capacity_bytes is not None and disk.used_bytes - disk.sizes[self._path] + size > disk.capacity_bytes:
             disk.refuse(apsw.SQLITE_FULL)
         super().xWrite(data, offset)

@@ -153,6 +153,19 @@ def test_a_disk_that_fills_up_is_a_status_with_the_reason_and_the_hub_goes_on(tm
     bench.assert_exact()
 
 
+def test_a_write_ahead_log_that_cannot_grow_is_moved_into_the_file_and_begun_anew(
+    tmp_path: Path, failing: Disk
+) -> None:
+    bench = Bench(tmp_path / "h.drmviz")
+    failing.longest_wal_bytes = 1_000_000
+
+    bench.tick(50)
+    bench.close()
+
+    assert 1 <= len(bench.lost) <= 5, "one tick meets the end of the log, the next one begins it anew"
+    bench.assert_exact()
+
+
 @pytest.mark.parametrize("what", ["fails_to_write", "fails_to_sync"])
 @pytest.mark.parametrize("kind", ["wal", "main"])
 def test_a_disk_that_fails_now_and_then_costs_only_the_ticks_that_it_refused(
