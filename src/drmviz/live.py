@@ -20,10 +20,11 @@ from drmviz.model.samples import Tick
 from drmviz.model.tasks import Task
 from drmviz.model.workers import Incarnation, Kind
 from drmviz.store.assembling import Asked, Gathered, assembled, resized_of
+from drmviz.store.clock import jumps_told, turns
+from drmviz.store.grids import Columns
 from drmviz.store.records import rows_shown
 from drmviz.store.schema import NEVER, microseconds
-from drmviz.store.spans import Span
-from drmviz.store.windows import Fetched, Piece, Window, jumps_in
+from drmviz.store.windows import Fetched, Piece, Window, coarsest_tier, columns_over
 
 KEPT_S = 600.0
 KEPT_BYTES = 64_000_000
@@ -167,7 +168,7 @@ class Hub:
         if not held:
             return Run.empty(self.header)
         asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
-        window = Window.over([_span(self.header, held)], start_s, end_s, at_most=columns)
+        window = _window(self.header, held, asked)
         first_us, end_us = window.columns.first_us, window.columns.end_us
         lives = [life for life in lives if microseconds(life.joined_at_s) < end_us and _left_us(life) >= first_us]
         shown = rows_shown(sorted(lives, key=lambda life: life.number), kinds, workers)
@@ -175,12 +176,12 @@ class Hub:
         seen = [one for one in held if first_us <= one.at_us < end_us]
         found = Fetched(
             row_of={life.number: row_by_id[life.id] for life in lives if life.id in row_by_id},
-            at_us=np.array([one.at_us for one in seen], dtype=np.int64),
+            ticks=len(seen),
             pieces=_pieces(seen),
             decisions=_decisions(held, window),
             tasks=_tasks(held, window, workers),
             cloud=_cloud(providers, held, window),
-            notes=jumps_in(_stamps(seen)),
+            notes=_jumps(held, window.columns),
             resized=resized_of(shown, ((life.number, life) for life in lives)),
         )
         return assembled(Gathered(self.header, window, shown, [found]), asked)
@@ -235,19 +236,23 @@ def _left_us(life: Incarnation) -> int:
     return NEVER if life.left_at_s is None else microseconds(life.left_at_s)
 
 
-def _span(header: RunHeader, held: Sequence[_Held]) -> Span:
-    """Return the stretch that is held: from the run's beginning where nothing of it was dropped."""
+def _window(header: RunHeader, held: Sequence[_Held], asked: Asked) -> Window:
+    """Return the columns that a store would answer with: from the run's beginning where nothing of it was dropped."""
     interval_us = microseconds(header.interval_s)
     if not interval_us:  # ticks come when somebody asks: their usual distance has to do
         stamps = np.array([one.at_us for one in held], dtype=np.int64)
         interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
-    is_whole = held[0].live.number == 0
-    return Span(
-        run=0,
-        header=header,
-        first_us=microseconds(header.started_at_s) if is_whole else held[0].at_us // interval_us * interval_us,
-        end_us=(held[-1].at_us // interval_us + 1) * interval_us,
-        interval_us=interval_us,
+    oldest_us = held[0].at_us // interval_us * interval_us
+    first_us = oldest_us if held[0].live.number else microseconds(header.started_at_s)
+    start_us = first_us if asked.start_s is None else microseconds(asked.start_s)
+    newest_us = (held[-1].at_us // interval_us + 1) * interval_us
+    end_us = newest_us if asked.end_s is None else microseconds(asked.end_s)
+    if end_us <= start_us:
+        raise InvalidValueError("end", asked.end_s, f"the window would end before its start {start_us / 1e6:.3f}")
+    tier = coarsest_tier((end_us - start_us) // asked.columns, interval_us)
+    columns = columns_over(start_us, end_us, tier=tier, interval_us=interval_us, at_most=asked.columns)
+    return Window(
+        start_us, end_us, columns, 0 if asked.start_s is None else start_us, NEVER if asked.end_s is None else end_us
     )
 
 
@@ -263,11 +268,10 @@ def _pieces(held: Sequence[_Held]) -> list[Piece]:
     ]
 
 
-def _stamps(held: Sequence[_Held]) -> IntArray:
-    """Return int64 of shape (2, ticks): at_us and wall_us."""
-    return np.array(
-        [[one.at_us for one in held], [microseconds(one.live.tick.wall_s) for one in held]], dtype=np.int64
-    ).reshape(2, -1)
+def _jumps(held: Sequence[_Held], columns: Columns) -> list[str]:
+    at_us = np.array([one.at_us for one in held], dtype=np.int64)
+    wall_us = np.array([microseconds(one.live.tick.wall_s) for one in held], dtype=np.int64)
+    return jumps_told(list(turns(at_us, wall_us, None)), columns.first_us, columns.end_us)
 
 
 def _decisions(held: Sequence[_Held], window: Window) -> tuple[ScalingDecision, ...]:

@@ -13,10 +13,11 @@ import apsw
 
 from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
 from drmviz.model.cloud import CloudUsage
-from drmviz.model.metrics import METRICS, Metric, Statistic
+from drmviz.model.metrics import CAPACITY_OF, METRICS, Metric, Statistic
+from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind
-from drmviz.store.assembling import Asked, Gathered, assembled, resized_of
+from drmviz.model.workers import Kind, Worker
+from drmviz.store.assembling import Asked, Gathered, assembled
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.lock import is_being_written
 from drmviz.store.records import HEADER_COLUMNS, header_of, rows_shown
@@ -143,17 +144,30 @@ class Store:
         spans = [span for run, header in runs if (span := Span.of(self._connection, run, header)) is not None]
         if not spans:
             return None
-        window = Window.over(spans, asked.start_s, asked.end_s, at_most=asked.columns)
+        window = Window.over(self._connection, spans, asked.start_s, asked.end_s, at_most=asked.columns)
         spans = [span for span in spans if window.touches(span)] or spans[-1:]
         newest, header = _newest(runs)
         lives = lives_in(self._connection, spans, window.columns.first_us, window.columns.end_us, newest=newest)
         shown = rows_shown([life for of_run in lives for life in of_run.values()], asked.kinds, asked.workers)
         row_by_id = {worker.id: row for row, worker in enumerate(shown)}
+        resized = _resized(shown)
         found = []
         for span, of_run in zip(spans, lives, strict=True):
             row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
-            part = fetch(self._connection, span, window, (*asked.metrics, *asked.means), row_of, asked.workers)
-            part.resized = resized_of(shown, of_run.items())
+            part = fetch(
+                self._connection,
+                span,
+                window,
+                (*asked.metrics, *asked.means),
+                asked.statistics,
+                row_of,
+                asked.workers,
+            )
+            part.resized = {
+                n: WorkerCapacity(**{name: getattr(life.capacity, name) for name in resized[life.id]})
+                for n, life in of_run.items()
+                if life.id in resized
+            }
             if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
                 part.notes.append(_KILLED)
             found.append(part)
@@ -200,6 +214,19 @@ class _errors_named:  # noqa: N801  reads as a phrase where it is used
             ) from error
         if isinstance(error, apsw.Error):
             raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
+
+
+def _resized(workers: Iterable[Worker]) -> dict[str, tuple[str, ...]]:
+    """Return who came back with other capacities, and which of them are known of all their lives."""
+    found = {}
+    for worker in workers:
+        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
+            found[worker.id] = tuple(
+                name
+                for name in dict.fromkeys(CAPACITY_OF.values())
+                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+            )
+    return found
 
 
 def _newest(runs: Sequence[tuple[int, RunHeader]]) -> tuple[int, RunHeader]:

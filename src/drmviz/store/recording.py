@@ -21,6 +21,7 @@ from drmviz.model.samples import Tick
 from drmviz.model.tasks import Task
 from drmviz.model.text import storable
 from drmviz.model.workers import Incarnation
+from drmviz.store.clock import JUMP_US
 from drmviz.store.frames import framed
 from drmviz.store.records import stated_by
 from drmviz.store.schema import BLOCK_US, NEVER, microseconds, tick_id
@@ -79,6 +80,7 @@ class Recording:
         self._sequence = 0
         self._block: int | None = None
         self._last_us: int | None = None
+        self._drift_us: int | None = None
         self._finished = False
 
     @property
@@ -106,6 +108,7 @@ class Recording:
         """
         sequence = self._sequence
         at_us = microseconds(tick.at_s)
+        wall_us = microseconds(tick.wall_s)
         block = at_us // BLOCK_US
         samples = np.ascontiguousarray(tick.values, dtype="<f4")
         if self._finished:
@@ -130,23 +133,27 @@ class Recording:
                         tick_id(self._run, sequence),
                         block,
                         at_us,
-                        microseconds(tick.wall_s),
+                        wall_us,
                         tick.roster.number,
                         framed(sequence, samples.data.cast("B") if samples.size else b""),
                     ),
                 )
+                is_clock_set = self._drift_us is None or abs(wall_us - at_us - self._drift_us) > JUMP_US
+                if is_clock_set:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO clock VALUES (?, ?, ?)", (self._run, at_us, wall_us - at_us)
+                    )
                 self._write_tasks(tick.tasks)
                 self._write_decisions(tick.decisions)
                 self._write_cloud(tick.cloud)
         except (apsw.Error, ValueError, OverflowError, TypeError) as error:  # the last three: not storable by SQLite
-            refusal = self._writer.refusal("a tick could not be written", error)
-            if isinstance(error, apsw.FullError):
-                self._writer.checkpoint()  # then the next tick may begin the log anew, in the room that it has
-            raise refusal from error
+            raise self._writer.refusal("a tick could not be written", error) from error
         if self._block is not None and block != self._block:
             self._writer.queue_for_sealing(self._run, self._block)
         self._block = block
         self._last_us = at_us
+        if is_clock_set:
+            self._drift_us = wall_us - at_us
         self._sequence += 1
         if seal:
             self._writer.advance_sealing()

@@ -204,6 +204,8 @@ class Writer:
     def refusal(self, what: str, error: Exception) -> StoreError:
         """Return the error that says what the disk refused, after taking back what was half done."""
         self.leave_transaction()
+        if isinstance(error, apsw.FullError):
+            self.checkpoint()  # then the next write may begin the log anew, in the room that it has
         remedy = "Free some space" if isinstance(error, apsw.FullError) else "See what is wrong with the disk"
         return StoreError(self.path, f"{what} ({error})", remedy=f"{remedy}, or name another place with --store.")
 
