@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
 from drmviz.errors import StoreError
 from drmviz.model.metrics import METRICS
 from drmviz.store import Store, Writer
-from tests.disks import Event, Platter, Said, disk
+from tests.disks import Created, Deleted, Event, Platter, Said, disk
 from tests.fleets import START_S, KnownFleet
 
 STEP_S = 20.0  # thirty ticks to a block
@@ -65,9 +66,15 @@ def recorded_once(folder: Path) -> Recorded:
 
 
 def images(recorded: Recorded, count: int, *, seed: int) -> Iterator[tuple[int, dict[str, bytes], dict[str, int]]]:
-    """Yield where power was lost, the files that are left, and the last of each thing that was said before."""
+    """Yield where power was lost, the files that are left, and the last of each thing that was said before.
+
+    Half of the moments lie where files come and go or blocks are forgotten: few events, and the delicate ones.
+    """
     seeded = random.Random(seed)
-    cuts = sorted(seeded.choices(range(len(recorded.log) + 1), k=count))
+    end = len(recorded.log)
+    rare = [i for i, event in enumerate(recorded.log) if isinstance(event, Created | Deleted) or _is_rare(event)]
+    near = sorted({place for i in rare for place in range(max(0, i - 8), min(end, i + 20) + 1)})
+    cuts = sorted([*seeded.choices(range(end + 1), k=count - count // 2), *seeded.choices(near, k=count // 2)])
     platter = Platter()
     said: dict[str, int] = {}
     reached = 0
@@ -78,6 +85,10 @@ def images(recorded: Recorded, count: int, *, seed: int) -> Iterator[tuple[int, 
                 said[event.what] = event.number
         reached = cut
         yield cut, platter.after_power_loss(seeded), dict(said)
+
+
+def _is_rare(event: Event) -> bool:
+    return isinstance(event, Said) and event.what in ("forgetting", "forgotten")
 
 
 def put(files: dict[str, bytes], folder: Path) -> Path:
@@ -150,7 +161,28 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def test_four_hundred_power_losses_cost_nothing_that_was_acknowledged(recorded: Recorded, tmp_path: Path) -> None:
-    assert lose_power(recorded, tmp_path / "image", count=400, seed=0) > 300
+    assert lose_power(recorded, tmp_path / "image", count=400, seed=0) > 200
+
+
+def test_what_was_half_changed_without_the_log_is_undone_also_for_readers(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with Writer.open(path) as writer:
+        for n in range(300):
+            writer.begin(title=f"old {n} " + "x" * 500, started_at_s=START_S + n, interval_s=1)
+    left = tmp_path / "left"
+    left.mkdir()
+    changing = apsw.Connection(str(path))
+    changing.execute("PRAGMA cache_size=5")  # so that pages reach the file before the end
+    changing.execute("BEGIN; UPDATE run SET title = 'new'")
+    for name in (NAME, f"{NAME}-journal"):
+        shutil.copyfile(tmp_path / name, left / name)
+    changing.close()
+
+    with Store.open(left / NAME) as store:
+        titles = [header.title for header in store.runs()]
+
+    assert b"new" in (left / NAME).read_bytes(), "some of it had reached the disk"
+    assert [title.split(" x")[0] for title in titles] == [f"old {n}" for n in range(300)]
 
 
 @pytest.mark.long
@@ -158,4 +190,4 @@ def test_four_hundred_power_losses_cost_nothing_that_was_acknowledged(recorded: 
 def test_five_thousand_power_losses_cost_nothing_that_was_acknowledged(
     recorded: Recorded, tmp_path: Path, seed: int
 ) -> None:
-    assert lose_power(recorded, tmp_path / "image", count=500, seed=seed) > 400
+    assert lose_power(recorded, tmp_path / "image", count=500, seed=seed) > 250
