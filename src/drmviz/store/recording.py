@@ -52,6 +52,10 @@ class Keeper(Protocol):
     def problem(self) -> str | None:
         """What the disk refused although every tick was written."""
 
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+
     def advance_sealing(self, budget_s: float = ...) -> bool:
         """Pack finished blocks for a while; return whether anything is left to do."""
 
@@ -116,6 +120,8 @@ class Recording:
             raise StoreError(self.path, "a tick lies before the one before it", remedy="Ticks go forward only.")
         if samples.shape != (len(METRICS), len(tick.roster.incarnations)):
             raise ValueError(f"values have shape {samples.shape}, the roster {len(tick.roster.incarnations)} columns")
+        if self._writer.owes_checkpoint:  # first, as it makes room in the write-ahead log for this very tick
+            self._writer.checkpoint()
         try:
             with self._connection:
                 self._write_roster(tick)

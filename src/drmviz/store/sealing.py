@@ -67,6 +67,7 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
         connection.execute("DELETE FROM block WHERE run = ? AND number = ? AND NOT sealed", (run, block))
     elif mark and not mark[0][0]:
         rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
+        yield
         widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
         yield from _Packing(connection, run, block, ticks, rosters, widest).steps()
     yield from _forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
@@ -153,6 +154,7 @@ class _Packing:
         for first in range(0, len(METRICS), together):
             rows = slice(first, min(first + together, len(METRICS)))
             stretches = _empty_stretches(ticks, self._rosters, rows)
+            yield
             yield from _fill(self._connection, ticks, stretches, rows, damaged)
             yield from self._write(stretches, rows)
         if damaged:

@@ -69,6 +69,11 @@ class Writer:
         """What the disk refused although every tick was written, in words; None while all is well."""
         return self._sealing_problem or self._checkpoint_problem or self._forgetting_problem
 
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+        return self._checkpoint_problem is not None
+
     @classmethod
     def open(cls, path: str | Path, *, retention: Retention = _USUAL) -> Writer:
         """Open or create a store; what is recorded into it is kept as long as `retention` says.
@@ -239,7 +244,10 @@ class Writer:
     def refusal(self, what: str, error: Exception) -> StoreError:
         """Return the error that says what the disk refused, after taking back what was half done."""
         self.leave_transaction()
-        return StoreError(self.path, f"{what} ({error})", remedy="Free some space, or name another place with --store.")
+        if isinstance(error, apsw.FullError):
+            self.checkpoint()  # then the next write may begin the log anew, in the room that it has
+        remedy = "Free some space" if isinstance(error, apsw.FullError) else "See what is wrong with the disk"
+        return StoreError(self.path, f"{what} ({error})", remedy=f"{remedy}, or name another place with --store.")
 
     def leave_transaction(self) -> None:
         """Take back what is left of a transaction whose beginning or end itself failed."""
