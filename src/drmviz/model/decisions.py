@@ -29,6 +29,13 @@ class ScalingDecision:
     worker_ids: tuple[str, ...] = ()
     worker_type: str | None = None
     utilization: float | None = None
+    host: str | None = None
+    """Name of the recording that it is of, where several are read as one; see `model.run.Origin`."""
+
+    @property
+    def said(self) -> str:
+        """The reason, after the name of the recording where there are several."""
+        return f"{self.host}: {self.reason}" if self.host and self.reason else self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,9 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         for statistic in asked.statistics
     }
     totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
-    damaged = sum(part.damaged for part in found)
+    damaged: Counter[str] = Counter()
     for part in found:
+        damaged[part.name] += part.damaged
         for piece in part.pieces:
             try:
                 unpacked = _unpacked(piece, tuple(totals))
@@ -65,10 +67,13 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
                     weights = _weights_of(piece, part.resized, metric)
                     _place(piece, rows, values, columns, into, totals[metric], weights)
             except DamagedFrameError:
-                damaged += 1
+                damaged[part.name] += 1
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    if damaged:
-        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
+    notes += [
+        (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
+        for name, many in damaged.items()
+        if many
+    ]
     return Run(
         header=gathered.header,
         start_s=window.start_us / 1e6,
@@ -81,7 +86,7 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         measured_ticks=sum(len(part.at_us) for part in found),
         decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
         changes=changes_of(shown, window.start_us, window.end_us),
-        tasks=tuple(task for part in found for task in part.tasks),
+        tasks=tuple(sorted((task for part in found for task in part.tasks), key=lambda task: task.started_at_s)),
         cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
         means={metric: total.means() for metric, total in totals.items()},
         notes=tuple(notes),

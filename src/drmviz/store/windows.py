@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import apsw
 import numpy as np
@@ -54,6 +54,18 @@ class Window:
             NEVER if end_s is None else end_us,
         )
 
+    def moved(self, by_us: int) -> Window:
+        """Return the same window by a clock that is so much ahead; an open end stays open."""
+        if not by_us:
+            return self
+        return Window(
+            self.start_us + by_us,
+            self.end_us + by_us,
+            replace(self.columns, first_us=self.columns.first_us + by_us),
+            self.decisions_from_us + by_us if self.decisions_from_us else 0,
+            self.decisions_end_us if self.decisions_end_us == NEVER else self.decisions_end_us + by_us,
+        )
+
     def touches(self, span: Span) -> bool:
         """Tell whether any tick of the run may lie in the window."""
         return span.first_us < self.columns.end_us and span.end_us > self.columns.first_us
@@ -73,6 +85,8 @@ class Fetched:
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
+    name: str = ""
+    """Of the file among several, in front of what is said of it."""
     resized: dict[int, WorkerCapacity] = field(default_factory=dict)
     """What incarnations had whose worker had another capacity in another life."""
 
