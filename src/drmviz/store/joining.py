@@ -121,7 +121,7 @@ def _fetched(span: Span, window: Window, row_of: dict[int, int], asked: Asked) -
     part = span.part
     own = None
     if asked.workers is not None:
-        own = [id_ for worker in asked.workers if (id_ := part.own(worker)) is not None]
+        own = [id_ for worker in asked.workers for id_ in part.own(worker)]
     with errors_named(part.path):
         found = fetch(part.connection, span, window.moved(-part.offset_us), (*asked.metrics, *asked.means), row_of, own)
     if part.stays_as_it_is:

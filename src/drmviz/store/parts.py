@@ -55,12 +55,10 @@ class Part:
             return id_
         return f"{self.name}/{id_}"
 
-    def own(self, qualified: str) -> str | None:
-        """Return what the file itself calls a worker; None where it is one of another file."""
-        for id_ in (qualified, qualified.removeprefix(f"{self.name}/")):
-            if self.qualified(id_) == qualified:
-                return id_
-        return None
+    def own(self, qualified: str) -> tuple[str, ...]:
+        """Return what the file itself may call a worker; nothing where it is one of another file."""
+        possible = dict.fromkeys((qualified, qualified.removeprefix(f"{self.name}/")))
+        return tuple(id_ for id_ in possible if self.qualified(id_) == qualified)
 
     def moment_s(self, at_s: float) -> float:
         """Return a time of the file on the common clock."""

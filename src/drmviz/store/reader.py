@@ -151,7 +151,8 @@ class Reader:
                 connection=reading.connection,
                 path=reading.path,
                 runs=tuple(runs),
-                is_being_written=any(header.ended_at_s is None for _, header in runs) and is_being_written(reading.path),
+                is_being_written=any(header.ended_at_s is None for _, header in runs)
+                and is_being_written(reading.path),
                 offset_us=offset_us,
             )
             for reading, offset_us, runs in zip(self._readings, self._offsets_us, chosen, strict=True)
