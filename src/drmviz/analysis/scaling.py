@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -152,7 +152,37 @@ def episodes(run: Run, use: Mapping[Metric, FloatArray] | None = None) -> tuple[
     Args:
         run: the window.
         use: how busy the fleet was, by metric, as `fleet_use` returns it; what is not there is not looked up.
+
+    Where several recordings were read as one, what followed a decision is looked up in its own.
     """
+    if len(run.origins) < 2:
+        return _episodes(run, use)
+    found: list[Episode] = []
+    for host in dict.fromkeys(decision.host for decision in run.decisions):
+        own = _recording(run, host)
+        found += _episodes(own, {metric: fleet_use(own, metric) for metric in use or {}})
+    return tuple(sorted(found, key=lambda episode: (episode.newest.decided_at_s, episode.since_s)))
+
+
+def _recording(run: Run, host: str | None) -> Run:
+    """Return what is of one of several recordings."""
+
+    def is_own(worker: str) -> bool:
+        return worker.partition("/")[0] == host
+
+    rows = [row for row, worker in enumerate(run.workers) if is_own(worker.id)]
+    return replace(
+        run,
+        workers=tuple(run.workers[row] for row in rows),
+        grids={key: grid[rows] for key, grid in run.grids.items()},
+        alive=run.alive[rows],
+        means={metric: means[rows] for metric, means in run.means.items()},
+        decisions=tuple(decision for decision in run.decisions if decision.host == host),
+        changes=tuple(change for change in run.changes if is_own(change.worker)),
+    )
+
+
+def _episodes(run: Run, use: Mapping[Metric, FloatArray] | None) -> tuple[Episode, ...]:
     watch = _Watch(run, use or {})
     found: list[Episode] = []
     held: list[ScalingDecision] = []

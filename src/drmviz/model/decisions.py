@@ -35,7 +35,12 @@ class ScalingDecision:
     @property
     def said(self) -> str:
         """The reason, after the name of the recording where there are several."""
-        return f"{self.host}: {self.reason}" if self.host and self.reason else self.reason
+        return self.said_or("")
+
+    def said_or(self, otherwise: str) -> str:
+        """Return the same with other words where no reason was given."""
+        reason = self.reason or otherwise
+        return f"{self.host}: {reason}" if self.host and reason else reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
