@@ -50,7 +50,7 @@ class KnownFleet:
                 cells.setdefault((workers.index(worker), column), []).append(float(values[row]))
         grid = np.full((len(workers), len(starts_at_s)), np.nan)
         for place, numbers in cells.items():
-            grid[place] = max(numbers) if statistic == "max" else np.mean(numbers)
+            grid[place] = np.mean(numbers) if statistic == "mean" else {"min": min, "max": max}[statistic](numbers)
         return grid
 
 

@@ -287,31 +287,6 @@ def test_forgetting_in_slices_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert run.starts_at_s[0] >= START_S + 10_000 - BLOCK_S
 
 
-def _as_version_1(path: Path) -> None:
-    with sqlite3.connect(path) as older:
-        older.execute("DROP TABLE cloud")
-        older.execute("PRAGMA user_version = 1")
-    older.close()
-
-
-def test_a_file_of_the_version_before_is_read_as_it_is_and_brought_up_by_its_next_writer(tmp_path: Path) -> None:
-    path = tmp_path / "h.drmviz"
-    written(path, ticks_of(["a"], [START_S]))
-    _as_version_1(path)
-    content = path.read_bytes()
-
-    with Store.open(path) as store:
-        assert (store.read().measured_ticks, store.read().cloud) == (1, ())
-    assert path.read_bytes() == content
-    with Writer.open(path) as writer:
-        recording = writer.begin(title="r", started_at_s=START_S + 9, interval_s=1)
-        recording.append(ticked(START_S + 9, cloud=(usage(START_S + 9, workers=1),)))
-
-    with Store.open(path) as store:
-        assert len(store.read_all().cloud) == 1
-        assert store.read_all().measured_ticks == 2
-
-
 def priced(at_s: float, workers: int, per_hour: int) -> CloudUsage:
     return usage(at_s, workers=workers, per_hour=Decimal(per_hour), currency="USD")
 

@@ -21,10 +21,10 @@ def assert_exact(run: Run, fleet: KnownFleet, metric: Metric) -> None:
     ids = [worker.id for worker in run.workers]
     for statistic in STATISTICS:
         expected = fleet.expected(metric, statistic, workers=ids, starts_at_s=run.starts_at_s, width_s=run.width_s)
-        if statistic == "max":
-            np.testing.assert_array_equal(run.values(metric, "max"), expected.astype(np.float32))
-        else:
+        if statistic == "mean":
             np.testing.assert_allclose(run.values(metric, "mean"), expected, rtol=0, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(run.values(metric, statistic), expected.astype(np.float32))
 
 
 def test_a_window_over_hot_and_sealed_ticks_a_roster_change_and_a_missed_stretch_is_exact(tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ def draw(
     """Write figures of a run, or all of them on one page: the dashboard; several stores are drawn as one."""
     from drmviz.drawing import draw as draw_files
     from drmviz.figures.base import FigureOptions
-    from drmviz.model.metrics import METRICS, STATISTICS
+    from drmviz.model.metrics import DRAWN_STATISTICS, METRICS
 
     full = _SHORT.get(metric or "", metric)
     if full is not None and full not in METRICS:
         raise UsageError(f"--metric {metric!r} is not one of cpu, memory, gpu, {', '.join(METRICS)}.")
-    if statistic not in STATISTICS:
-        raise UsageError(f"--statistic {statistic!r} is not one of {', '.join(STATISTICS)}.")
+    if statistic not in DRAWN_STATISTICS:
+        raise UsageError(f"--statistic {statistic!r} is not one of {', '.join(DRAWN_STATISTICS)}.")
     named = None if workers is None else [name for name in workers.split(",") if name]
     if named == []:
         raise UsageError(f"--workers {workers!r} names no worker; leave it out for all of them.")

@@ -17,10 +17,12 @@ Metric = Literal[
     "gpu_reserved_ratio",
     "tasks_running",
 ]
-Statistic = Literal["mean", "max"]
+Statistic = Literal["mean", "min", "max"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+DRAWN_STATISTICS: tuple[Statistic, ...] = ("mean", "max")
+"""What a figure can be asked to show; the lowest is read for curves that keep their extremes."""
 METRIC_ROW: dict[str, int] = {metric: row for row, metric in enumerate(METRICS)}
 
 FloatArray = npt.NDArray[np.floating]

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drmviz.model.metrics import CAPACITY_OF, METRIC_ROW, METRICS, BoolArray, FloatArray, IntArray, Metric, Statistic
+from drmviz.model.metrics import (
+    CAPACITY_OF,
+    METRIC_ROW,
+    METRICS,
+    STATISTICS,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Metric,
+    Statistic,
+)
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind, Worker
-from drmviz.store.chunks import decode
+from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, decode
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.records import changes_of
@@ -58,16 +68,21 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
     damaged: Counter[str] = Counter()
     for part in found:
         damaged[part.name] += part.damaged
+        row_of = _Rows(part.row_of)
         for piece in part.pieces:
+            rows = row_of.of(piece.members)
+            shown_here = rows >= 0
+            if not shown_here.any():
+                continue
             try:
-                unpacked = _unpacked(piece, tuple(totals))
-                rows = _rows_of(piece, part.row_of)
-                for metric, values in unpacked:
-                    into = [grids[metric, s] for s in asked.statistics if (metric, s) in grids]
-                    weights = _weights_of(piece, part.resized, metric)
-                    _place(piece, rows, values, columns, into, totals[metric], weights)
+                unpacked = _unpacked(piece, tuple(totals), shown_here)
             except DamagedFrameError:
                 damaged[part.name] += 1
+                continue
+            rows, members = rows[shown_here], piece.members[shown_here]
+            for numbers in unpacked:
+                weights = _weights_of(members, part.resized, numbers.metric)
+                _place(numbers, piece.at_us, rows, columns, grids, totals[numbers.metric], weights)
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
     notes += [
         (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
@@ -83,7 +98,7 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         workers=shown,
         grids={key: grid.finished() for key, grid in grids.items()},
         alive=_alive(shown, columns),
-        measured_ticks=sum(len(part.at_us) for part in found),
+        measured_ticks=sum(part.ticks for part in found),
         decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
         changes=changes_of(shown, window.start_us, window.end_us),
         tasks=tuple(sorted((task for part in found for task in part.tasks), key=lambda task: task.started_at_s)),
@@ -105,47 +120,86 @@ def _alive(shown: tuple[Worker, ...], columns: Columns) -> BoolArray:
     )
 
 
-def _unpacked(piece: Piece, metrics: Sequence[Metric]) -> list[tuple[Metric, FloatArray]]:
-    """Return float32 values of shape (members, ticks) by metric."""
+@dataclass(frozen=True, slots=True)
+class _Unpacked:
+    """Numbers of one metric: samples, or one statistic of buckets."""
+
+    metric: Metric
+    values: FloatArray
+    """float32, shape (members that are shown, ticks or buckets), NaN where unknown."""
+    statistic: Statistic | None = None
+    """None: samples, from which every statistic can be made."""
+    counts: FloatArray | int | None = None
+    """Of means: of how many samples each was made, or all of them."""
+
+
+_STATISTIC: dict[int, Statistic | None] = {VALUE: None, MEAN: "mean", MINIMUM: "min", MAXIMUM: "max"}
+
+
+def _unpacked(piece: Piece, metrics: Sequence[Metric], shown: BoolArray) -> list[_Unpacked]:
+    """Return the numbers of the members that are shown."""
+    only = None if shown.all() else np.flatnonzero(shown)
     if piece.packed is not None:
-        chunk = decode(piece.packed, first_tick=piece.first_tick)
-        return [(METRICS[chunk.metric], chunk.values)]
+        chunk = decode(piece.packed, first_tick=piece.first_tick, only=only)
+        counts: FloatArray | int | None = None
+        if chunk.statistic == MEAN and chunk.samples:
+            counts = chunk.samples
+        elif chunk.statistic == MEAN:
+            if piece.counts is None:
+                raise DamagedFrameError("nothing tells of how many samples these means were made")
+            counts = decode(piece.counts, first_tick=piece.first_tick, only=only).values
+        return [_Unpacked(METRICS[chunk.metric], chunk.values, _STATISTIC[chunk.statistic], counts)]
     samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
     # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
-    return [(metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics]
+    stacked = ((metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics)
+    return [_Unpacked(metric, values if only is None else values[only]) for metric, values in stacked]
 
 
-def _rows_of(piece: Piece, row_of: dict[int, int]) -> IntArray:
-    """Return the row of each member, -1 where it is not shown."""
-    return np.array([row_of.get(member, -1) for member in piece.members.tolist()], dtype=np.intp)
+class _Rows:
+    """Finds the row of each incarnation that is shown."""
+
+    def __init__(self, row_of: Mapping[int, int]) -> None:
+        self._lowest = min(row_of, default=0)
+        self._table = np.full(max(row_of, default=-1) - self._lowest + 2, -1, dtype=np.intp)  # the last is of nobody
+        if row_of:
+            numbers = np.fromiter(row_of.keys(), dtype=np.intp, count=len(row_of))
+            self._table[numbers - self._lowest] = np.fromiter(row_of.values(), dtype=np.intp, count=len(row_of))
+
+    def of(self, members: IntArray) -> IntArray:
+        """Return the row of each member, -1 where it is not shown."""
+        places = members.astype(np.intp) - self._lowest
+        return self._table[np.where((places >= 0) & (places < len(self._table)), places, -1)]
 
 
-def _weights_of(piece: Piece, resized: Mapping[int, WorkerCapacity], metric: Metric) -> FloatArray | None:
+def _weights_of(members: IntArray, resized: Mapping[int, WorkerCapacity], metric: Metric) -> FloatArray | None:
     """Return how much a sample of each member weighs; None where nobody came back with another capacity."""
     name = CAPACITY_OF.get(metric)
     if not resized or name is None:
         return None
-    stated = (getattr(resized.get(member), name, None) for member in piece.members.tolist())
+    stated = (getattr(resized.get(member), name, None) for member in members.tolist())
     return np.array([1.0 if size is None else float(size) for size in stated])
 
 
 def _place(
-    piece: Piece,
+    numbers: _Unpacked,
+    at_us: IntArray,
     rows: IntArray,
-    values: FloatArray,
     columns: Columns,
-    grids: list[Grid],
+    grids: Mapping[tuple[Metric, Statistic], Grid],
     total: Totals,
     weights: FloatArray | None,
 ) -> None:
-    at_us = piece.at_us[: values.shape[1]]
+    at_us = at_us[: numbers.values.shape[1]]
     first, after = np.searchsorted(at_us, (columns.first_us, columns.end_us))
-    shown = rows >= 0
-    if not shown.all():
-        rows, values = rows[shown], values[shown]
-        weights = None if weights is None else weights[shown]
-    if len(rows) and after > first:
-        values = values[:, first:after]
-        total.add(rows, values, weights)
-        for grid in grids:
-            grid.add(rows, columns.of(at_us[first:after]), values)
+    if after <= first:
+        return
+    values, counts = numbers.values[:, first:after], numbers.counts
+    if isinstance(counts, np.ndarray):
+        counts = counts[:, first:after]
+    if numbers.statistic in (None, "mean"):
+        total.add(rows, values, weights, counts)
+    column_of = columns.of(at_us[first:after])
+    for statistic in STATISTICS:
+        grid = grids.get((numbers.metric, statistic))
+        if grid is not None and numbers.statistic in (None, statistic):
+            grid.add(rows, column_of, values, counts)

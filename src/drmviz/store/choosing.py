@@ -10,12 +10,12 @@ from typing import Any
 import apsw
 
 from drmviz.errors import InvalidValueError
+from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.parts import NumberedRun, Part, names_of
 from drmviz.store.records import HEADER_COLUMNS, header_of
 from drmviz.store.schema import microseconds, sequence_of, tick_id
-from drmviz.store.spans import times_of
 
 _MOST_S = 1e10
 """No offset is larger: more than three hundred years."""
@@ -44,21 +44,22 @@ def _runs(connection: apsw.Connection, which: str, *values: Any) -> list[Numbere
 def ticks_held(connection: apsw.Connection, run: int) -> int:
     """Return how many ticks of a run the file holds; what was forgotten does not count."""
     blocks = rows_of(
-        connection, "SELECT first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number", (run,)
+        connection, "SELECT first_sequence, sealed, ticks, times FROM block WHERE run = ? ORDER BY number", (run,)
     )
     if not blocks:
         return 0
     ((newest,),) = rows_of(
         connection, "SELECT max(id) FROM tick WHERE id >= ? AND id < ?", (tick_id(run, 0), tick_id(run + 1, 0))
     )
-    first_sequence, sealed, times = blocks[-1]
+    first_sequence, sealed, held, times = blocks[-1]
     if not sealed and newest is not None:
         return sequence_of(newest) + 1 - int(blocks[0][0])
-    try:
-        held = times_of(times, first_sequence).shape[1] if sealed else 0
-    except DamagedFrameError:
-        held = 0  # how many they were is not known
-    return int(first_sequence) + held - int(blocks[0][0])
+    if sealed and held is None:
+        try:
+            held = times_of(times, first_sequence).shape[1]
+        except DamagedFrameError:
+            held = 0  # how many they were is not known
+    return int(first_sequence) + int(held or 0) - int(blocks[0][0])
 
 
 def counted_once(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:

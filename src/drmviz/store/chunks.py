@@ -1,4 +1,4 @@
-"""The one chunk format: one metric of up to 64 incarnations over the ticks in which one of them lived."""
+"""The one chunk format: one metric of some incarnations over the ticks, or buckets, in which one of them lived."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import zstandard
 from drmviz.model.metrics import FloatArray, IntArray
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 
-CHUNK_INCARNATIONS = 64
-RAW_TIER = 0
+CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
+"""How many incarnations share a chunk, by tier: few values each, many incarnations."""
 VALUE, MINIMUM, MEAN, MAXIMUM, COUNT = range(5)
 """What the numbers of a chunk are: samples of the raw tier, or one statistic of a rollup."""
 
-_FORMAT = 1
-_HEADER = struct.Struct("<BBBBHHI")  # format, tier, metric, statistic, incarnations, reserved, ticks
+_FIRST_FORMAT, _FORMAT = 1, 2
+_HEADER = struct.Struct("<BBBBHHI")  # format, tier, metric, statistic, incarnations, samples in each bucket, ticks
+_FIRST_MEMBER = struct.Struct("<IB")  # its number, and how many bytes each difference to the next one has
 _LEVEL = 1  # level 3 saves one part in a hundred and costs half as much again
 
 
@@ -29,19 +30,29 @@ class Chunk:
     statistic: int
     tier: int
     members: IntArray
-    """uint32, shape (incarnations,): numbers of the incarnations, ordered by (joined, left)."""
+    """Numbers of the incarnations, shape (incarnations,), ordered by (joined, left)."""
     first_tick: int
-    """Where its first tick stands among the ticks of the run; the sequence of its frame."""
+    """Where its first tick stands among the ticks of the run, or its first bucket since 1970; the sequence of its
+    frame."""
     values: FloatArray
+    samples: int = 0
+    """Of how many samples every mean was made that is there; 0 where they differ and a chunk of counts tells."""
 
 
 def encode(chunk: Chunk) -> bytes:
     """Return the framed BLOB of a chunk."""
     incarnations, ticks = chunk.values.shape
-    head = _HEADER.pack(_FORMAT, chunk.tier, chunk.metric, chunk.statistic, incarnations, 0, ticks)
+    head = _HEADER.pack(_FORMAT, chunk.tier, chunk.metric, chunk.statistic, incarnations, chunk.samples, ticks)
     shuffled = np.ascontiguousarray(chunk.values, dtype="<f4").view(np.uint8).reshape(-1, 4).T.tobytes()
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(shuffled)
-    return framed(chunk.first_tick, b"".join((head, chunk.members.astype("<u4").tobytes(), packed)))
+    return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), packed)))
+
+
+def _packed_members(members: IntArray) -> bytes:
+    steps = np.diff(members.astype(np.int64))
+    widest = int(np.abs(steps).max(initial=0))
+    width = next(width for width in (1, 2, 4, 8) if widest < 1 << (8 * width - 1))
+    return _FIRST_MEMBER.pack(int(members[0]), width) + steps.astype(f"<i{width}").tobytes()
 
 
 def checked(blob: bytes, *, first_tick: int) -> memoryview:
@@ -53,29 +64,58 @@ def checked(blob: bytes, *, first_tick: int) -> memoryview:
     payload = unframed(blob, sequence=first_tick)
     if len(payload) < _HEADER.size:
         raise DamagedFrameError(f"{len(payload)} bytes are too few for a chunk")
-    if payload[0] != _FORMAT:
-        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads {_FORMAT}")
+    if payload[0] not in (_FIRST_FORMAT, _FORMAT):
+        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads up to {_FORMAT}")
     return payload
 
 
 def members_of(payload: memoryview) -> IntArray:
     """Return the incarnation numbers of a checked chunk."""
+    return _members_and_end(payload)[0]
+
+
+def length_of(payload: memoryview) -> int:
+    """Return how many ticks or buckets a checked chunk has."""
+    ticks: int = _HEADER.unpack_from(payload)[6]
+    return ticks
+
+
+def _members_and_end(payload: memoryview) -> tuple[IntArray, int]:
     incarnations = _HEADER.unpack_from(payload)[4]
-    return np.frombuffer(payload, dtype="<u4", count=incarnations, offset=_HEADER.size)
+    at = _HEADER.size
+    if payload[0] == _FIRST_FORMAT:
+        return np.frombuffer(payload, dtype="<u4", count=incarnations, offset=at), at + 4 * incarnations
+    first, width = _FIRST_MEMBER.unpack_from(payload, at)
+    at += _FIRST_MEMBER.size
+    members = np.empty(incarnations, dtype=np.int64)
+    members[0] = first
+    steps = np.frombuffer(payload, dtype=f"<i{width}", count=incarnations - 1, offset=at)
+    np.cumsum(steps, out=members[1:])
+    members[1:] += first
+    return members, at + width * (incarnations - 1)
 
 
-def decode(payload: memoryview, *, first_tick: int) -> Chunk:
-    """Return a checked chunk.
+def decode(payload: memoryview, *, first_tick: int, only: IntArray | None = None) -> Chunk:
+    """Return a checked chunk, or only the members that stand at these places in it.
 
     Raises:
         DamagedFrameError: it cannot be unpacked.
     """
-    _, tier, metric, statistic, incarnations, _, ticks = _HEADER.unpack_from(payload)
-    body = _HEADER.size + 4 * incarnations
-    members = np.frombuffer(payload[_HEADER.size : body], dtype="<u4")
+    _, tier, metric, statistic, incarnations, samples, ticks = _HEADER.unpack_from(payload)
+    members, body = _members_and_end(payload)
     shuffled = zstandard.ZstdDecompressor().decompress(payload[body:], max_output_size=4 * incarnations * ticks)
     if len(shuffled) != 4 * incarnations * ticks:
         raise DamagedFrameError(f"{len(shuffled)} bytes were unpacked where {4 * incarnations * ticks} belong")
-    bytes_of = np.frombuffer(shuffled, dtype=np.uint8).reshape(4, -1)
-    values = np.ascontiguousarray(bytes_of.T).view("<f4").reshape(incarnations, ticks)
-    return Chunk(metric=metric, statistic=statistic, tier=tier, members=members, first_tick=first_tick, values=values)
+    bytes_of = np.frombuffer(shuffled, dtype=np.uint8).reshape(4, incarnations, ticks)
+    if only is not None:
+        members, bytes_of = members[only], bytes_of[:, only]
+    values = np.ascontiguousarray(bytes_of.reshape(4, -1).T).view("<f4").reshape(len(members), ticks)
+    return Chunk(
+        metric=metric,
+        statistic=statistic,
+        tier=tier,
+        members=members,
+        first_tick=first_tick,
+        values=values,
+        samples=samples,
+    )

@@ -14,7 +14,8 @@ import apsw
 
 from drmviz.errors import StoreError
 from drmviz.model.text import storable
-from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES, UPGRADES
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+from drmviz.store.versions import show_as_present, upgrade
 
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
@@ -58,11 +59,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
         else:
             version = _check_ours(connection, path)
             _begin_wal(connection, path)
-            if version < SCHEMA_VERSION:
-                with connection:
-                    for older in range(version, SCHEMA_VERSION):
-                        connection.execute(UPGRADES[older])
-                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            upgrade(connection, version)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=0")
     except apsw.Error as error:
@@ -143,7 +140,7 @@ def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Conne
     )
     try:
         connection.set_busy_timeout(_BUSY_MS)
-        _check_ours(connection, named or path)
+        show_as_present(connection, _check_ours(connection, named or path))
     except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
         connection.close()
         raise

@@ -58,17 +58,21 @@ class Totals:
         self._sums = np.zeros(self.rows, dtype=np.float64)
         self._counts = np.zeros(self.rows, dtype=np.float64)
 
-    def add(self, rows: IntArray, values: FloatArray, weights: FloatArray | None = None) -> None:
-        """Add float32 values of shape (members, ticks); `rows` and `weights` give the row and weight of each member."""
-        missing = np.isnan(values)
-        if missing.any():
-            counts = values.shape[1] - missing.sum(axis=1)
-            values = np.where(missing, np.float32(0), values)
-        else:
-            counts = np.full(len(rows), values.shape[1])
+    def add(
+        self,
+        rows: IntArray,
+        values: FloatArray,
+        weights: FloatArray | None = None,
+        counts: FloatArray | int | None = None,
+    ) -> None:
+        """Add float32 values of shape (members, ticks); `rows` and `weights` give the row and weight of each member.
+
+        With `counts`, of the same shape or one for all, the values are means of so many samples.
+        """
+        values, counted = _weighed(values, 1 if counts is None else counts)
         weight = 1.0 if weights is None else weights
         np.add.at(self._sums, rows, values.sum(axis=1, dtype=np.float64) * weight)
-        np.add.at(self._counts, rows, counts * weight)
+        np.add.at(self._counts, rows, np.broadcast_to(counted, values.shape).sum(axis=1, dtype=np.float64) * weight)
 
     def means(self) -> FloatArray:
         """Return float64 of shape (rows,): the weighted mean over every sample, NaN where there was none."""
@@ -95,26 +99,33 @@ class Grid:
         else:
             self._values = np.full(shape, np.nan, dtype=np.float32)
 
-    def add(self, rows: IntArray, column_of_tick: IntArray, values: FloatArray) -> None:
+    def add(
+        self,
+        rows: IntArray,
+        column_of_tick: IntArray,
+        values: FloatArray,
+        counts: FloatArray | int | None = None,
+    ) -> None:
         """Add float32 values of shape (members, ticks); `rows` gives the row of each member.
 
-        `column_of_tick` does not go down; ticks outside the columns must have been cut off.
+        `column_of_tick` does not go down; ticks outside the columns must have been cut off. With `counts`, of the same
+        shape or one for all, the values are means of so many samples.
         """
         if not values.size:
             return
         starts = np.flatnonzero(np.r_[True, column_of_tick[1:] != column_of_tick[:-1]])
         target = column_of_tick[starts]
         if self._counts is None:
-            _merge(np.fmax, self._values, rows, target, _reduced(np.fmax, values, starts))
+            how = np.fmin if self.statistic == "min" else np.fmax
+            _merge(how, self._values, rows, target, _reduced(how, values, starts))
             return
-        missing = np.isnan(values)
-        if missing.any():
-            values = np.where(missing, np.float32(0), values)
-            counts = np.add.reduceat(~missing, starts, axis=1, dtype=np.int32)
+        values, counted = _weighed(values, 1 if counts is None else counts)
+        if counted.ndim:
+            many = np.add.reduceat(counted, starts, axis=1, dtype=np.int32)
         else:
-            counts = np.diff(starts, append=len(column_of_tick))[None, :].astype(np.int32)
+            many = (np.diff(starts, append=len(column_of_tick)) * counted)[None, :].astype(np.int32)
         _merge(np.add, self._values, rows, target, _reduced(np.add, values, starts))
-        _merge(np.add, self._counts, rows, target, counts)
+        _merge(np.add, self._counts, rows, target, many)
 
     def finished(self) -> FloatArray:
         """Return float32 of shape (workers, columns), NaN where nothing was measured; nothing can be added any more."""
@@ -124,6 +135,20 @@ class Grid:
         np.divide(self._values, self._counts, out=self._values, where=known, casting="same_kind")  # no second copy
         self._values[~known] = np.nan
         return self._values
+
+
+def _weighed(values: FloatArray, counts: FloatArray | int) -> tuple[FloatArray, npt.NDArray[Any]]:
+    """Return the sums of means and of how many samples each is: 0 and 0 where nothing was measured.
+
+    The second is a single number where nothing is missing and all were made of as many.
+    """
+    missing = np.isnan(values)
+    if not missing.any():
+        is_sample = isinstance(counts, int) and counts == 1
+        return values if is_sample else np.multiply(values, counts, dtype=np.float32), np.asarray(counts)
+    known = ~missing
+    counted = known if isinstance(counts, int) and counts == 1 else np.where(known, counts, 0)
+    return np.where(missing, np.float32(0), np.multiply(values, counts, dtype=np.float32)), counted
 
 
 _FEW_TICKS = 16

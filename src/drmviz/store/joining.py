@@ -15,11 +15,13 @@ from drmviz.store.assembling import Asked, Gathered
 from drmviz.store.failures import errors_named
 from drmviz.store.parts import Part
 from drmviz.store.records import natural_key, rows_shown
+from drmviz.store.schema import TIERS_US
 from drmviz.store.spans import Span, lives_in
-from drmviz.store.windows import Fetched, Window, fetch
+from drmviz.store.windows import Fetched, Window, fetch, finest_kept, is_whole
 
 _KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
 _PROCESSES = "no worker was seen in this window, what is shown of it are its {kinds}"
+_SPLIT = "of a part of it only buckets of {seconds} s are kept, which with this offset are shown up to {seconds} s early"
 _LAG_US = 60_000_000
 """Who is still recorded, and whose newest tick is no older than this, is taken to live on until the window ends."""
 
@@ -122,12 +124,15 @@ def _fetched(span: Span, window: Window, row_of: dict[int, int], asked: Asked) -
     own = None
     if asked.workers is not None:
         own = [id_ for worker in asked.workers for id_ in part.own(worker)]
+    local = window.moved(-part.offset_us)
     with errors_named(part.path):
-        found = fetch(part.connection, span, window.moved(-part.offset_us), (*asked.metrics, *asked.means), row_of, own)
+        found = fetch(part.connection, span, local, (*asked.metrics, *asked.means), asked.statistics, row_of, own)
+        kept_us = TIERS_US[finest_kept(span, window.columns)] if part.offset_us else 0
     if part.stays_as_it_is:
         return found
+    if not is_whole(part.offset_us, kept_us):
+        found.notes.append(_SPLIT.format(seconds=kept_us // 1_000_000))
     found.name = part.name
-    found.at_us = found.at_us + part.offset_us
     found.pieces = [replace(piece, at_us=piece.at_us + part.offset_us) for piece in found.pieces]
     found.decisions = tuple(part.decision(decision) for decision in found.decisions)
     found.tasks = tuple(part.task(task) for task in found.tasks)

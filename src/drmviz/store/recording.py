@@ -21,6 +21,7 @@ from drmviz.model.samples import Tick
 from drmviz.model.tasks import Task
 from drmviz.model.text import storable
 from drmviz.model.workers import Incarnation
+from drmviz.store.clock import JUMP_US
 from drmviz.store.frames import framed
 from drmviz.store.records import stated_by
 from drmviz.store.schema import BLOCK_US, NEVER, microseconds, tick_id
@@ -75,6 +76,7 @@ class Recording:
         self._sequence = 0
         self._block: int | None = None
         self._last_us: int | None = None
+        self._drift_us: int | None = None
         self._finished = False
 
     @property
@@ -102,6 +104,7 @@ class Recording:
         """
         sequence = self._sequence
         at_us = microseconds(tick.at_s)
+        wall_us = microseconds(tick.wall_s)
         block = at_us // BLOCK_US
         samples = np.ascontiguousarray(tick.values, dtype="<f4")
         if self._finished:
@@ -124,11 +127,16 @@ class Recording:
                         tick_id(self._run, sequence),
                         block,
                         at_us,
-                        microseconds(tick.wall_s),
+                        wall_us,
                         tick.roster.number,
                         framed(sequence, samples.data.cast("B") if samples.size else b""),
                     ),
                 )
+                is_clock_set = self._drift_us is None or abs(wall_us - at_us - self._drift_us) > JUMP_US
+                if is_clock_set:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO clock VALUES (?, ?, ?)", (self._run, at_us, wall_us - at_us)
+                    )
                 self._write_tasks(tick.tasks)
                 self._write_decisions(tick.decisions)
                 self._write_cloud(tick.cloud)
@@ -138,6 +146,8 @@ class Recording:
             self._writer.queue_for_sealing(self._run, self._block)
         self._block = block
         self._last_us = at_us
+        if is_clock_set:
+            self._drift_us = wall_us - at_us
         self._sequence += 1
         if seal:
             self._writer.advance_sealing()

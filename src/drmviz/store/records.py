@@ -203,8 +203,6 @@ def stated_by(usage: CloudUsage) -> dict[str, Any]:
 
 def cloud_between(connection: apsw.Connection, run: int, start_us: int, end_us: int) -> tuple[CloudUsage, ...]:
     """Return what was observed of providers in the window, and what held when it began."""
-    if not rows_of(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'cloud'"):
-        return ()  # a file of an earlier version
     rows = rows_of(
         connection,
         "SELECT at_us, provider, stated, id FROM cloud WHERE run = ?1 AND at_us >= ?2 AND at_us < ?3 UNION ALL"

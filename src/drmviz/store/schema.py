@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x44524D56  # "DRMV"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PAGE_BYTES = 8192
 BLOCK_US = 600_000_000
 """A block is ten minutes of the epoch, so that every bucket of every tier lies inside one block."""
+RAW_TIER = 0
+TIERS_US = (0, 10_000_000, 60_000_000, 600_000_000)
+"""Width of the buckets of each tier; the raw one has ticks."""
 NEVER = 2**62
 """Roster number or time of something that has not ended."""
 _RUN_SHIFT = 40
+
+
+def tiers_in(mask: int) -> tuple[int, ...]:
+    """Return the tiers whose bits are set, finest first."""
+    return tuple(tier for tier in range(len(TIERS_US)) if mask >> tier & 1)
 
 
 def microseconds(seconds: float) -> int:
@@ -71,14 +79,14 @@ CREATE TABLE block (
   number INTEGER NOT NULL,       -- epoch seconds // 600
   first_sequence INTEGER NOT NULL,
   sealed INTEGER NOT NULL DEFAULT 0,
-  times BLOB,                    -- framed int64 (2, ticks): at_us and wall_us
+  times BLOB,                    -- framed int64 (2, ticks): at_us and wall_us; goes with the raw tier
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE chunk (
   id INTEGER PRIMARY KEY,
   run INTEGER NOT NULL, block INTEGER NOT NULL, tier INTEGER NOT NULL,
   metric INTEGER NOT NULL, statistic INTEGER NOT NULL, slot INTEGER NOT NULL,
-  first_tick INTEGER NOT NULL,   -- sequence of its first tick
+  first_tick INTEGER NOT NULL,   -- sequence of its first tick; of a rollup the number of its first bucket since 1970
   packed BLOB NOT NULL
 );
 CREATE UNIQUE INDEX chunk_place ON chunk (run, tier, metric, statistic, block, slot);
@@ -117,8 +125,33 @@ CREATE TABLE IF NOT EXISTS cloud (  -- a provider from a moment on, until its ne
 CREATE INDEX IF NOT EXISTS cloud_by_time ON cloud (run, at_us);
 """
 
-UPGRADES: dict[int, str] = {1: CLOUD_TABLE}
+BLOCK_COLUMNS = {"tiers": "INTEGER NOT NULL DEFAULT 1", "ticks": "INTEGER", "first_us": "INTEGER", "last_us": "INTEGER"}
+"""Of a sealed block: bits of the tiers it has, and of how many ticks it was made; NULL where its times say it."""
+CHUNK_COLUMNS = {"lowest": "INTEGER", "highest": "INTEGER"}
+"""The numbers of its incarnations lie between these; NULL where only the BLOB says it."""
+
+CLOCK_TABLE = """
+CREATE TABLE IF NOT EXISTS clock (  -- from a tick on, the wall clock is that far ahead of the axis
+  run INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  drift_us INTEGER NOT NULL,
+  PRIMARY KEY (run, at_us)
+) WITHOUT ROWID;
+"""
+
+_TIERS = (
+    "".join(f"ALTER TABLE block ADD COLUMN {name} {kind};\n" for name, kind in BLOCK_COLUMNS.items())
+    + "".join(f"ALTER TABLE chunk ADD COLUMN {name} {kind};\n" for name, kind in CHUNK_COLUMNS.items())
+    + """
+DROP INDEX chunk_place;
+CREATE UNIQUE INDEX chunk_place ON chunk (run, tier, metric, statistic, block, slot, lowest, highest);
+CREATE INDEX incarnation_by_roster ON incarnation (run, left_roster);
+"""
+    + CLOCK_TABLE
+)
+
+UPGRADES: dict[int, str] = {1: CLOUD_TABLE, 2: _TIERS}
 """What turns a file of that version into one of the next."""
 
-TABLES = _TABLES + CLOUD_TABLE
+TABLES = _TABLES + CLOUD_TABLE + _TIERS
 """Everything that a new file is made of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,11 +11,12 @@ import apsw
 import numpy as np
 
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, IntArray
-from drmviz.store.chunks import CHUNK_INCARNATIONS, RAW_TIER, VALUE, Chunk, encode
+from drmviz.store.chunks import CHUNK_INCARNATIONS, COUNT, VALUE, Chunk, encode
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError, framed, unframed
+from drmviz.store.rollups import Rollup
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import sequence_of, tick_id
+from drmviz.store.schema import RAW_TIER, TIERS_US, sequence_of, tick_id
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
@@ -67,33 +68,8 @@ def seal(connection: apsw.Connection, run: int, block: int) -> Iterator[None]:
     elif mark and not mark[0][0]:
         rosters = Rosters.between(connection, run, ticks[0].roster, ticks[-1].roster)
         widest = max(len(rosters.members(roster)) for roster in {tick.roster for tick in ticks})
-        yield from _pack(connection, run, block, ticks, rosters, widest)
+        yield from _Packing(connection, run, block, ticks, rosters, widest).steps()
     yield from _forget_hot(connection, [tick.row_id for tick in ticks], bytes_each=4 * len(METRICS) * widest)
-
-
-def _pack(
-    connection: apsw.Connection, run: int, block: int, ticks: list[_HotTick], rosters: Rosters, widest: int
-) -> Iterator[None]:
-    connection.execute("DELETE FROM chunk WHERE run = ? AND block = ?", (run, block))
-    together = max(1, min(len(METRICS), _MATRIX_BYTES // max(1, 4 * widest * len(ticks))))
-    damaged: set[int] = set()
-    for first in range(0, len(METRICS), together):
-        rows = slice(first, min(first + together, len(METRICS)))
-        stretches = _empty_stretches(ticks, rosters, rows)
-        yield from _fill(connection, ticks, stretches, rows, damaged)
-        yield from _write_chunks(connection, run, block, rosters, ticks, stretches, rows)
-    times = np.array([[t.at_us for t in ticks], [t.wall_us for t in ticks]], dtype="<i8")
-    first_sequence = sequence_of(ticks[0].row_id)
-    if damaged:
-        connection.execute(
-            "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
-            (run, ticks[0].at_us, f"{len(damaged)} of {len(ticks)} ticks were damaged before they could be packed"),
-        )
-    connection.execute(
-        "UPDATE block SET sealed = 1, first_sequence = ?, times = ? WHERE run = ? AND number = ?",
-        (first_sequence, framed(first_sequence, times.tobytes()), run, block),
-    )
-    yield
 
 
 def _forget_hot(connection: apsw.Connection, row_ids: list[int], *, bytes_each: int) -> Iterator[None]:
@@ -148,37 +124,154 @@ def samples_of(blob: bytes, *, sequence: int, incarnations: int) -> FloatArray:
     return flat.reshape(len(METRICS), incarnations)
 
 
-def _write_chunks(
-    connection: apsw.Connection,
-    run: int,
-    block: int,
-    rosters: Rosters,
-    ticks: list[_HotTick],
-    stretches: list[_Stretch],
-    rows: slice,
-) -> Iterator[None]:
-    members = rosters.by_lifetime()
-    beginnings = [stretch.roster for stretch in stretches]
-    for slot, start in enumerate(range(0, len(members), CHUNK_INCARNATIONS)):
-        together = members[start : start + CHUNK_INCARNATIONS]
-        joined, left = rosters.span(together)
-        lived = stretches[bisect_left(beginnings, joined) : bisect_left(beginnings, left)]
-        first, values = _gathered(together, lived)
-        if not values.shape[2]:
-            continue
-        first_tick = sequence_of(ticks[first].row_id)
+def tiers_for(interval_us: int) -> tuple[int, ...]:
+    """Return the rollups that say less than the ticks do: a bucket of them holds at least two."""
+    return tuple(tier for tier, width_us in enumerate(TIERS_US) if tier != RAW_TIER and width_us >= 2 * interval_us)
+
+
+class _Packing:
+    """Writes all chunks of one block, raw and rolled up, from its hot ticks."""
+
+    def __init__(
+        self, connection: apsw.Connection, run: int, block: int, ticks: list[_HotTick], rosters: Rosters, widest: int
+    ) -> None:
+        self._connection = connection
+        self._run, self._block = run, block
+        self._ticks = ticks
+        self._at_us = np.array([tick.at_us for tick in ticks], dtype="<i8")
+        self._rosters = rosters
+        self._widest = widest
+        self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
+
+    def steps(self) -> Iterator[None]:
+        """Write them; every step is short."""
+        ticks, run, block = self._ticks, self._run, self._block
+        forget_chunks(self._connection, run, block)
+        together = max(1, min(len(METRICS), _MATRIX_BYTES // max(1, 4 * self._widest * len(ticks))))
+        damaged: set[int] = set()
+        for first in range(0, len(METRICS), together):
+            rows = slice(first, min(first + together, len(METRICS)))
+            stretches = _empty_stretches(ticks, self._rosters, rows)
+            yield from _fill(self._connection, ticks, stretches, rows, damaged)
+            yield from self._write(stretches, rows)
+        if damaged:
+            self._connection.execute(
+                "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
+                (run, ticks[0].at_us, f"{len(damaged)} of {len(ticks)} ticks were damaged before they could be packed"),
+            )
+        times = np.stack([self._at_us, np.array([tick.wall_us for tick in ticks], dtype="<i8")])
+        first_sequence = sequence_of(ticks[0].row_id)
+        self._connection.execute(
+            "UPDATE block SET sealed = 1, first_sequence = ?, times = ?, tiers = ?, ticks = ?, first_us = ?,"
+            " last_us = ? WHERE run = ? AND number = ?",
+            (
+                first_sequence,
+                framed(first_sequence, times.tobytes()),
+                sum(1 << tier for tier in (RAW_TIER, *self._tiers)),
+                len(ticks),
+                ticks[0].at_us,
+                ticks[-1].at_us,
+                run,
+                block,
+            ),
+        )
+        yield
+
+    def _write(self, stretches: list[_Stretch], rows: slice) -> Iterator[None]:
+        """Write the chunks of some metrics: fine tiers as they are unpacked, coarse ones when enough are together."""
+        members = self._rosters.by_lifetime()
+        beginnings = [stretch.roster for stretch in stretches]
+        many, few = max(CHUNK_INCARNATIONS), CHUNK_INCARNATIONS[RAW_TIER]
+        for wide, start in enumerate(range(0, len(members), many)):
+            rolled: dict[int, list[tuple[IntArray, Rollup]]] = {tier: [] for tier in self._tiers}
+            for narrow in range(start, min(start + many, len(members)), few):
+                together = members[narrow : narrow + few]
+                joined, left = self._rosters.span(together)
+                lived = stretches[bisect_left(beginnings, joined) : bisect_left(beginnings, left)]
+                first, values = _gathered(together, lived)
+                if not values.shape[2]:
+                    continue
+                first_tick = sequence_of(self._ticks[first].row_id)
+                for i, metric in enumerate(range(rows.start, rows.stop)):
+                    if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
+                        continue
+                    self._insert(RAW_TIER, metric, VALUE, narrow // few, together, first_tick, values[i])
+                    yield
+                finer = None
+                for tier in self._tiers:
+                    if finer is None:
+                        finer = Rollup.of(values, self._at_us[first : first + values.shape[2]], TIERS_US[tier])
+                    else:
+                        finer = finer.coarser(TIERS_US[tier])
+                    if CHUNK_INCARNATIONS[tier] == few:
+                        yield from self._insert_rollup(tier, narrow // few, together, finer, rows)
+                    else:
+                        rolled[tier].append((together, finer))
+            for tier, parts in rolled.items():
+                if parts:
+                    everybody = np.concatenate([part for part, _ in parts])
+                    whole = Rollup.together([rollup for _, rollup in parts])
+                    yield from self._insert_rollup(tier, wide, everybody, whole, rows)
+
+    def _insert_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
         for i, metric in enumerate(range(rows.start, rows.stop)):
-            if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
-                continue
-            chunk = Chunk(
-                metric=metric, statistic=VALUE, tier=RAW_TIER, members=together, first_tick=first_tick, values=values[i]
-            )
-            connection.execute(
-                "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (run, block, RAW_TIER, metric, VALUE, slot, first_tick, encode(chunk)),
-            )
+            for statistic, values, samples in rollup.statistics_of(i):
+                self._insert(tier, metric, statistic, slot, members, rollup.first_bucket, values, samples)
             yield
+
+    def _insert(
+        self,
+        tier: int,
+        metric: int,
+        statistic: int,
+        slot: int,
+        members: IntArray,
+        first_tick: int,
+        values: FloatArray,
+        samples: int = 0,
+    ) -> None:
+        chunk = Chunk(
+            metric=metric,
+            statistic=statistic,
+            tier=tier,
+            members=members,
+            first_tick=first_tick,
+            values=values,
+            samples=samples,
+        )
+        self._connection.execute(
+            "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._run,
+                self._block,
+                tier,
+                metric,
+                statistic,
+                slot,
+                first_tick,
+                encode(chunk),
+                int(members.min()),
+                int(members.max()),
+            ),
+        )
+
+
+_ALL_TIERS = tuple(range(len(TIERS_US)))
+
+
+def forget_chunks(connection: apsw.Connection, run: int, block: int, tiers: Sequence[int] = _ALL_TIERS) -> None:
+    """Delete the chunks of a block, of all tiers or some; named one by one, so that the index leads to each."""
+    metrics, statistics = range(len(METRICS)), range(COUNT + 1)
+    connection.execute(
+        f"DELETE FROM chunk WHERE run = ? AND tier IN ({_listed(tiers)}) AND metric IN ({_listed(metrics)})"
+        f" AND statistic IN ({_listed(statistics)}) AND block = ?",
+        (run, block),
+    )
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _gathered(members: IntArray, stretches: list[_Stretch]) -> tuple[int, FloatArray]:

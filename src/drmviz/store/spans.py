@@ -13,9 +13,10 @@ from drmviz.model.decisions import RECORDING_BEGAN, RECORDING_ENDED
 from drmviz.model.metrics import IntArray
 from drmviz.model.run import RunHeader
 from drmviz.model.workers import Incarnation
+from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
 from drmviz.store.failures import errors_named
-from drmviz.store.frames import DamagedFrameError, unframed
+from drmviz.store.frames import DamagedFrameError
 from drmviz.store.parts import Part
 from drmviz.store.records import incarnations
 from drmviz.store.schema import BLOCK_US, microseconds, tick_id
@@ -38,7 +39,8 @@ class Span:
         connection = part.connection
         blocks = rows_of(
             connection,
-            "SELECT number, first_sequence, sealed, times FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
+            "SELECT number, first_sequence, sealed, times, ticks, first_us, last_us FROM block WHERE run = ?"
+            " ORDER BY number DESC LIMIT 1",
             (run,),
         )
         if not blocks:
@@ -72,7 +74,7 @@ class Span:
 
 def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> IntArray:
     """Return the times of the newest ticks of a run, in microseconds."""
-    number, first_sequence, sealed, times = last
+    number, first_sequence, sealed, times, ticks, first_us, last_us = last
     if not sealed:
         stamps = rows_of(
             connection,
@@ -80,16 +82,13 @@ def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> Int
             (tick_id(run, 0), tick_id(run + 1, 0)),
         )
         return np.array(stamps, dtype=np.int64).ravel()
+    if times is None:  # its raw tier is gone: as far apart as they were on the whole
+        return np.linspace(first_us, last_us, ticks).astype(np.int64)
     try:
         newest: IntArray = times_of(times, first_sequence)[0]
     except DamagedFrameError:
         return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
     return newest
-
-
-def times_of(blob: bytes, first_sequence: int) -> IntArray:
-    """Return int64 of shape (2, ticks): at_us and wall_us of the ticks of a sealed block."""
-    return np.frombuffer(unframed(blob, sequence=first_sequence), dtype="<i8").reshape(2, -1)
 
 
 def lives_in(

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar
 
 from drmviz.errors import InvalidValueError, UsageError
 from drmviz.figures.base import FigureOptions, ThemeName
-from drmviz.model.metrics import METRICS, STATISTICS, Metric, Statistic
+from drmviz.model.metrics import DRAWN_STATISTICS, METRICS, Metric, Statistic
 from drmviz.model.moments import seconds_of
 
 SHORT_METRICS: dict[str, Metric] = {"cpu": "cpu_ratio", "memory": "memory_ratio", "gpu": "gpu_ratio"}
@@ -74,7 +74,7 @@ def read_options(given: Mapping[str, Any]) -> Asked:
     return Asked(
         options=FigureOptions(
             metric=_metric(said.get("metric")),
-            statistic=_one_of(STATISTICS, "statistic", said.get("statistic", "mean")),
+            statistic=_one_of(DRAWN_STATISTICS, "statistic", said.get("statistic", "mean")),
             title=title,
             theme=_one_of(THEMES, "theme", said.get("theme", "light")),
             width=_pixels("width", said.get("width"), least=200),
