@@ -636,3 +636,54 @@ def test_damaged_pieces_and_clock_jumps_name_their_machine(tmp_path: Path) -> No
     assert any(note.startswith("b: the wall clock jumped by +50 s") for note in run.notes)
     assert "b: 1 piece of this window are damaged and left out" in run.notes
     assert len(run.notes) == 2
+
+
+@pytest.mark.parametrize("offset_s", [0.0, -3600.0, 600.0, 10.0, 7.25])
+def test_long_windows_of_machines_with_offsets_equal_a_model_whatever_tier_they_are_read_from(
+    tmp_path: Path, offset_s: float
+) -> None:
+    paths = [tmp_path / "a.drmviz", tmp_path / "b.drmviz"]
+    everything = KnownFleet()
+    for place, path in enumerate(paths):
+        fleet = Machine(host=path.stem, workers=["gw0"], interval_s=5, ticks=1500, seed=place).record(path)
+        for (at_us, worker), values in fleet.samples.items():
+            moved_us = round(offset_s * 1e6) if path.stem == "b" else 0
+            everything.samples[at_us + moved_us, f"{path.stem}/{worker}"] = values
+
+    with Stores.open(paths, offsets={"b": offset_s}) as stores:
+        run = stores.read(columns=60, metrics=("cpu_ratio",), statistics=("mean", "max"))
+
+    assert run.width_s >= 120, "wide enough for the tier of a minute"
+    for statistic in ("mean", "max"):
+        expected = everything.expected(
+            "cpu_ratio", statistic, workers=["a/gw0", "b/gw0"], starts_at_s=run.starts_at_s, width_s=run.width_s
+        )  # fmt: skip
+        np.testing.assert_allclose(run.values("cpu_ratio", statistic), expected, rtol=1e-5)
+    assert run.measured_ticks == 3000
+
+
+@pytest.mark.parametrize(("offset_s", "notes"), [(-10.0, 0), (-7.25, 1)])
+def test_where_only_rollups_are_kept_an_offset_that_splits_them_is_said(
+    tmp_path: Path, offset_s: float, notes: int
+) -> None:
+    path, other = tmp_path / "h.drmviz", tmp_path / "other.drmviz"
+    Machine(host="a", workers=["gw0"], interval_s=1, ticks=1500, missing=0).record(path)
+    Machine(host="b", workers=["gw0"], interval_s=1, ticks=1500, missing=0).record(other)
+    with Writer.open(path) as writer:
+        while writer.advance_sealing():
+            pass
+        writer._connection.execute("DELETE FROM chunk WHERE tier = 0")
+        writer._connection.execute("UPDATE block SET tiers = tiers & ~1, times = NULL")
+
+    with Stores.open([path, other], offsets={"a": offset_s}) as stores:
+        run = stores.read(columns=600, metrics=("cpu_ratio",))
+    with Store.open(path) as store:
+        alone = store.read(columns=600, metrics=("cpu_ratio",))
+
+    assert run.width_s == 10.0
+    said = "a: of a part of it only buckets of 10 s are kept, which with this offset are shown up to 10 s early"
+    assert run.notes == (said,) * notes
+    shown = run.values("cpu_ratio")[0]
+    shown = shown[np.isfinite(shown)]
+    np.testing.assert_allclose(shown, alone.values("cpu_ratio")[0][: len(shown)], rtol=1e-6)
+    assert len(shown) == alone.columns

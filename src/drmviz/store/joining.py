@@ -21,7 +21,9 @@ from drmviz.store.windows import Fetched, Window, fetch, finest_kept, is_whole
 
 _KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
 _PROCESSES = "no worker was seen in this window, what is shown of it are its {kinds}"
-_SPLIT = "of a part of it only buckets of {seconds} s are kept, which with this offset are shown up to {seconds} s early"
+_SPLIT = (
+    "of a part of it only buckets of {seconds} s are kept, which with this offset are shown up to {seconds} s early"
+)
 _LAG_US = 60_000_000
 """Who is still recorded, and whose newest tick is no older than this, is taken to live on until the window ends."""
 
