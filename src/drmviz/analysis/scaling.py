@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from drmviz.analysis.recordings import recordings
 from drmviz.analysis.utilization import rows_of, series
 from drmviz.model.decisions import RECORDING_ENDED, FleetChange, ScalingDecision
 from drmviz.model.metrics import METRICS, FloatArray, Metric, Statistic
@@ -157,29 +158,16 @@ def episodes(run: Run, use: Mapping[Metric, FloatArray] | None = None) -> tuple[
     """
     if len(run.origins) < 2:
         return _episodes(run, use)
+    parts = recordings(run)
     found: list[Episode] = []
     for host in dict.fromkeys(decision.host for decision in run.decisions):
-        own = _recording(run, host)
-        found += _episodes(own, {metric: fleet_use(own, metric) for metric in use or {}})
+        own = parts.get(host or "")
+        if own is None:  # nothing else of it lies in the window
+            alone = replace(run, decisions=tuple(each for each in run.decisions if each.host == host), changes=())
+            found += _episodes(alone, None)
+        else:
+            found += _episodes(own, {metric: fleet_use(own, metric) for metric in use or {}})
     return tuple(sorted(found, key=lambda episode: (episode.newest.decided_at_s, episode.since_s)))
-
-
-def _recording(run: Run, host: str | None) -> Run:
-    """Return what is of one of several recordings."""
-
-    def is_own(worker: str) -> bool:
-        return worker.partition("/")[0] == host
-
-    rows = [row for row, worker in enumerate(run.workers) if is_own(worker.id)]
-    return replace(
-        run,
-        workers=tuple(run.workers[row] for row in rows),
-        grids={key: grid[rows] for key, grid in run.grids.items()},
-        alive=run.alive[rows],
-        means={metric: means[rows] for metric, means in run.means.items()},
-        decisions=tuple(decision for decision in run.decisions if decision.host == host),
-        changes=tuple(change for change in run.changes if is_own(change.worker)),
-    )
 
 
 def _episodes(run: Run, use: Mapping[Metric, FloatArray] | None) -> tuple[Episode, ...]:
