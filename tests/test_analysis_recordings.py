@@ -12,7 +12,7 @@ import pytest
 from drmviz.analysis.recordings import recordings
 from drmviz.analysis.scaling import episodes, fleet_use
 from drmviz.analysis.study import study
-from drmviz.analysis.tests import tests as tests_of
+from drmviz.analysis.tests import tests as table_of
 from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRICS
 from drmviz.model.resources import WorkerCapacity
@@ -109,7 +109,7 @@ def test_the_tail_is_that_of_one_recording_however_far_apart_they_are(tmp_path: 
     machine(tmp_path / "b.drmviz", begin_s=START_S + 3600, lengths=[(3.0,), (5.0,)])
     run, _ = together(tmp_path / "a.drmviz", tmp_path / "b.drmviz")
 
-    tail = tests_of(run).tail
+    tail = table_of(run).tail
 
     assert tail is not None
     assert (tail.seconds, tail.from_s, tail.to_s) == (10.0, START_S + 4, START_S + 14)
