@@ -167,3 +167,31 @@ def test_a_part_is_the_recording_with_its_own_columns_and_one_outside_the_window
     assert np.isfinite(parts["b"].values("cpu_ratio")).all()
     assert list(recordings(early)) == ["a"]
     assert recordings(replace(run, origins=())) == {}
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 3.5, 40.0, 3600.0])
+def test_sums_over_recordings_are_the_sums_of_each(tmp_path: Path, apart_s: float) -> None:
+    lengths: list[list[tuple[float, ...]]] = [[(2.0, 3.0), (4.0,)], [(1.0,)], [(5.0, 5.0), (2.0, 2.0), (9.0,)]]
+    paths = [tmp_path / f"{name}.drmviz" for name in "abc"]
+    for place, path in enumerate(paths):
+        decided = [ScalingDecision(action="scale_up", decided_at_s=START_S + place * apart_s + 3, count=1)]
+        machine(
+            path, begin_s=START_S + place * apart_s, seconds=20 + 7 * place, lengths=lengths[place], decisions=decided
+        )
+    run, host = together(*paths)
+    parts = []
+    for path in paths:
+        with Store.open(path) as store:
+            host_alone = store.read(kinds=("host",), statistics=("mean", "max"))
+            parts.append(study(store.read(statistics=("mean", "max")), host_alone))
+
+    whole = study(run, host)
+
+    assert whole.use.cpu_core_s == pytest.approx(sum(part.use.cpu_core_s or 0 for part in parts), rel=1e-6)
+    assert whole.use.alive_s == pytest.approx(sum(part.use.alive_s for part in parts))
+    assert whole.table.total_s == pytest.approx(sum(part.table.total_s for part in parts))
+    assert len(whole.table.rows) == sum(len(part.table.rows) for part in parts) == 9
+    assert len(whole.use.workers) == sum(len(part.use.workers) for part in parts) == 6
+    assert whole.host.idle_core_s == pytest.approx(sum(part.host.idle_core_s or 0 for part in parts), rel=0.1)
+    assert whole.host.cores == 12
+    assert len(run.decisions) == 3

@@ -378,6 +378,7 @@ def test_tests_decisions_changes_and_providers_carry_the_host_and_the_offset(tmp
     with Stores.open(paths, offsets={"ci-2": -95.5}) as stores:
         run = stores.read()
         of_two = stores.read(workers=["ci-2/gw0"])
+        later = stores.read(start_s=START_S + 8, end_s=START_S + 9)
 
     assert [(t.worker, t.started_at_s - START_S, t.ended_at_s - START_S) for t in run.tasks] == [
         ("ci-1/gw0", 7, 8),
@@ -396,6 +397,8 @@ def test_tests_decisions_changes_and_providers_carry_the_host_and_the_offset(tmp
     ]
     assert [task.worker for task in of_two.tasks] == ["ci-2/gw0"]
     assert ids(of_two) == ["ci-2/gw0"]
+    assert [decision.host for decision in later.decisions] == ["ci-2"], "the other one was decided before"
+    assert [task.worker for task in later.tasks] == ["ci-1/gw0"]
 
 
 def test_who_outlived_the_recording_of_one_machine_leaves_at_its_end(tmp_path: Path) -> None:
@@ -611,6 +614,8 @@ def test_a_file_that_is_damaged_or_not_there_is_named_and_leaves_nothing_open(tm
         Stores.open([good, tmp_path / "nowhere.drmviz"])
     with pytest.raises(InvalidValueError, match="name at least one store"):
         Stores.open([])
+    with pytest.raises(StoreDamagedError, match=r"bad\.drmviz"):
+        Stores.open([good, bad], offsets={"good": 1})
     with Stores.open([good, bad]) as stores, pytest.raises(StoreDamagedError, match=r"bad\.drmviz"):
         stores.read()
     with Stores.open([bad, good]) as stores, pytest.raises(StoreDamagedError, match=r"bad\.drmviz"):
@@ -662,7 +667,7 @@ def test_long_windows_of_machines_with_offsets_equal_a_model_whatever_tier_they_
     assert run.measured_ticks == 3000
 
 
-@pytest.mark.parametrize(("offset_s", "notes"), [(-10.0, 0), (-7.25, 1)])
+@pytest.mark.parametrize(("offset_s", "notes"), [(-10.0, 0), (-7.25, 1), (-3600.0, 0)])
 def test_where_only_rollups_are_kept_an_offset_that_splits_them_is_said(
     tmp_path: Path, offset_s: float, notes: int
 ) -> None:

@@ -12,6 +12,7 @@ import apsw
 from drmviz.errors import InvalidValueError
 from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
+from drmviz.store.failures import errors_named
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.parts import NumberedRun, Part, names_of
 from drmviz.store.records import HEADER_COLUMNS, header_of
@@ -80,7 +81,8 @@ def counted_once(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
         def worth(holder: tuple[int, int]) -> tuple[int, bool, int]:
             place, number = holder
             is_finished = dict(parts[place].runs)[number].ended_at_s is not None
-            return ticks_held(parts[place].connection, number), is_finished, -place
+            with errors_named(parts[place].path):
+                return ticks_held(parts[place].connection, number), is_finished, -place
 
         best = max(held_by, key=worth)
         dropped.update(holder for holder in held_by if holder != best)
@@ -107,7 +109,10 @@ def offsets_us(offsets: Mapping[str, float], files: Sequence[tuple[Path, apsw.Co
     """
     if not offsets:
         return [0] * len(files)
-    newest = [newest_run(connection) for _, connection in files]
+    newest = []
+    for path, connection in files:
+        with errors_named(path):
+            newest.append(newest_run(connection))
     hosts = [found[0][1].host if found else "" for found in newest]
     paths = [path for path, _ in files]
     names = names_of(paths, hosts)

@@ -15,6 +15,7 @@ from drmviz.model.run import RunHeader
 from drmviz.model.tasks import Task
 from drmviz.model.workers import Incarnation
 from drmviz.store.connections import rows_of
+from drmviz.store.failures import errors_named
 from drmviz.store.schema import microseconds
 
 NumberedRun = tuple[int, RunHeader]
@@ -114,7 +115,7 @@ def named(parts: Sequence[Part]) -> list[Part]:
         return list(parts)
     hosts = [part.newest[1].host if part.runs else "" for part in parts]
     return [
-        replace(part, name=name, ambiguous=_ambiguous(part.connection, name))
+        replace(part, name=name, ambiguous=_ambiguous(part, name))
         for part, name in zip(parts, names_of([part.path for part in parts], hosts), strict=True)
     ]
 
@@ -138,12 +139,13 @@ def names_of(paths: Sequence[Path], hosts: Sequence[str]) -> list[str]:
     return names
 
 
-def _ambiguous(connection: apsw.Connection, name: str) -> frozenset[str]:
+def _ambiguous(part: Part, name: str) -> frozenset[str]:
     prefix = f"{name}/"
-    found = rows_of(
-        connection,
-        "SELECT DISTINCT worker FROM incarnation a WHERE substr(worker, 1, ?1) = ?2 AND EXISTS"
-        " (SELECT 1 FROM incarnation b WHERE b.worker = substr(a.worker, ?1 + 1))",
-        (len(prefix), prefix),
-    )
+    with errors_named(part.path):
+        found = rows_of(
+            part.connection,
+            "SELECT DISTINCT worker FROM incarnation a WHERE substr(worker, 1, ?1) = ?2 AND EXISTS"
+            " (SELECT 1 FROM incarnation b WHERE b.worker = substr(a.worker, ?1 + 1))",
+            (len(prefix), prefix),
+        )
     return frozenset(worker for (worker,) in found)

@@ -15,7 +15,7 @@ from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Kind
 from drmviz.store.assembling import Asked, assembled
 from drmviz.store.choosing import counted_once, every_run, newest_run, offsets_us, runs_called
-from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.store.connections import ReadConnection
 from drmviz.store.failures import errors_named
 from drmviz.store.joining import joined
 from drmviz.store.lock import is_being_written
@@ -137,11 +137,10 @@ class Reader:
         return [[numbered for numbered in runs if numbered[1].id in ids] for runs in found]
 
     def _newest_ids(self) -> list[str]:
-        newest = [
-            row
-            for reading in self._readings
-            for row in rows_of(reading.connection, "SELECT started_us, id FROM run ORDER BY number DESC LIMIT 5")
-        ]
+        newest: list[tuple[int, str]] = []
+        for reading in self._readings:
+            with errors_named(reading.path):
+                newest += reading.connection.execute("SELECT started_us, id FROM run ORDER BY number DESC LIMIT 5")
         return [run_id for _, run_id in sorted(newest)[-5:]]
 
     def _parts(self, chosen: Sequence[list[NumberedRun]]) -> tuple[list[Part], list[str]]:
