@@ -156,7 +156,8 @@ def test_a_part_is_the_recording_with_its_own_columns_and_one_outside_the_window
     machine(tmp_path / "a.drmviz", lengths=[(5.0,)])
     machine(tmp_path / "b.drmviz", begin_s=START_S + 100, lengths=[(5.0,)])
     with Stores.open([tmp_path / "a.drmviz", tmp_path / "b.drmviz"]) as stores:
-        run, early = stores.read(), stores.read(end_s=START_S + 50)
+        run, early, coarse = stores.read(), stores.read(end_s=START_S + 50), stores.read(columns=9)
+    in_one = recordings(coarse)["b"]
 
     parts = recordings(run)
 
@@ -166,6 +167,8 @@ def test_a_part_is_the_recording_with_its_own_columns_and_one_outside_the_window
     assert [task.worker for task in parts["b"].tasks] == ["b/gw0"]
     assert np.isfinite(parts["b"].values("cpu_ratio")).all()
     assert list(recordings(early)) == ["a"]
+    assert in_one.starts_at_s[0] < in_one.start_s, "the column that it begins in is a part of it"
+    assert np.isfinite(in_one.values("cpu_ratio")[:, 0]).all()
     assert recordings(replace(run, origins=())) == {}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -451,6 +453,21 @@ def test_a_copy_of_a_recording_is_counted_once_and_the_fuller_one_is_read(tmp_pa
     assert run.measured_ticks == 20
 
 
+@pytest.mark.parametrize("ticks", [(4, 10), (10, 4), (610, 500), (299, 301)])
+def test_of_two_unfinished_copies_the_one_with_more_ticks_is_read(tmp_path: Path, ticks: tuple[int, int]) -> None:
+    paths = [tmp_path / "one.drmviz", tmp_path / "two.drmviz"]
+    for path, number in zip(paths, ticks, strict=True):
+        Machine(host="ci", ticks=number, closes=False, workers=["gw0"]).record(path, run_id="abcdef")
+        with Writer.open(path) as writer:
+            while writer.advance_sealing():
+                pass
+
+    with Stores.open(paths) as stores:
+        run = stores.read(metrics=("cpu_ratio",))
+
+    assert run.measured_ticks == max(ticks)
+
+
 def test_of_two_copies_with_the_same_ticks_the_finished_one_is_read(tmp_path: Path) -> None:
     path, copy = tmp_path / "h.drmviz", tmp_path / "copy.drmviz"
     with Writer.open(path) as writer:
@@ -612,6 +629,14 @@ def test_a_file_that_is_damaged_or_not_there_is_named_and_leaves_nothing_open(tm
 
     with pytest.raises(StoreError, match="nowhere"):
         Stores.open([good, tmp_path / "nowhere.drmviz"])
+    gc.disable()  # what is left open must not be closed by chance
+    try:
+        before = set(os.listdir("/proc/self/fd"))
+        with pytest.raises(StoreError, match="nowhere"):
+            Stores.open([good, tmp_path / "nowhere.drmviz"])
+        assert set(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
     with pytest.raises(InvalidValueError, match="name at least one store"):
         Stores.open([])
     with pytest.raises(StoreDamagedError, match=r"bad\.drmviz"):
