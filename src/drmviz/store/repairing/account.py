@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drmviz.store.schema import BLOCK_US
+from drmviz.store.schema import BLOCK_US, TIERS_US
 
 EVENTS = {
     "incarnation": "lives of workers",
@@ -26,6 +26,8 @@ class Block:
     is_known: bool = True
     """Whether its own row is there, with the times of its ticks where it is sealed."""
     is_sealed: bool = False
+    tiers: int = -1
+    """Bits of the tiers that it has; all of them where nobody can say."""
     ticks: int = 0
     """Ticks it has; of a sealed block, as its times say."""
     last_sequence: int = -1
@@ -42,6 +44,10 @@ class Block:
     """When its first and last tick were, where that is known."""
     pages: set[int] = field(default_factory=set)
     why: str = ""
+
+    def has_tier(self, tier: int) -> bool:
+        """Tell whether chunks of this tier belong to it."""
+        return 0 <= tier < len(TIERS_US) and bool(self.tiers >> tier & 1)
 
     @property
     def lost_pieces(self) -> int:

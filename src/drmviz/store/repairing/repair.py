@@ -19,6 +19,7 @@ from drmviz.store.repairing.page_file import PageFile
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.taking import Keep, take_whole_rows
 from drmviz.store.schema import APPLICATION_ID, SCHEMA_VERSION, microseconds
+from drmviz.store.versions import write_clock
 
 _COMMIT_ROWS = 2000
 _TIMES_NAMED = 20
@@ -178,6 +179,8 @@ def _written(pages: PageFile, partial: Path) -> Account:
             )
         for run, at_us, sentence in _notes(account, sink.runs):
             sink.keep("note", {"run": run, "at_us": at_us, "sentence": sentence})
+        if "clock" not in account.rows:  # of an earlier version, where it is found from the times of the ticks
+            write_clock(connection, "main")
         sink.finish()
     finally:
         connection.close()
