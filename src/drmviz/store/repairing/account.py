@@ -102,10 +102,8 @@ class Account:
     pages: int = 0
     log_commits: int = 0
     """Commits that stand in the `-wal` beside it."""
-    lost_commits: int = 0
-    """Commits of that `-wal` at and behind a damaged place."""
-    is_log_damaged: bool = False
-    """Whether a `-wal` is there of which nothing can be read."""
+    log_loss: str | None = None
+    """What of that `-wal` is lost, in a sentence; None where nothing is, and while somebody writes it."""
     run_ids: dict[int, str] = field(default_factory=dict)
     lost_headers: set[int] = field(default_factory=set)
     """Runs whose title, labels and beginning are lost."""
@@ -126,8 +124,7 @@ class Account:
         return (
             self.version is not None
             and self.whole_blocks == len(self.blocks)
-            and not self.lost_commits
-            and not self.is_log_damaged
+            and self.log_loss is None
             and not self.lost_headers
             and not self.index_pages
             and not any(rows.refused or rows.lost or rows.pages for rows in self.rows.values())

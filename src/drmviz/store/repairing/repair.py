@@ -78,9 +78,7 @@ def examine(store: str | Path) -> Account:
         with _opened(path) as pages:
             return _taken(pages, lambda _table, _row: None)
     with opened_beside_its_writer(path) as pages:
-        account = _taken(pages, lambda _table, _row: None)
-    account.lost_commits = 0  # its last frames were being written as they were read
-    return account
+        return _taken(pages, lambda _table, _row: None)
 
 
 @contextmanager

@@ -52,8 +52,7 @@ class _Taking:
             has_checksums=pages.has_checksums,
             pages=pages.count,
             log_commits=pages.log.commits,
-            lost_commits=pages.log.commits_behind_damage,
-            is_log_damaged=pages.log.is_header_damaged,
+            log_loss=pages.log_loss,
             rows={table.name: Rows() for table in tables if table.name == table.of},
         )
         self._met = Meeting(pages, self._forest, self._account)
