@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from drmviz.model.metrics import (
 )
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind, Worker
+from drmviz.model.workers import Incarnation, Kind, Worker
 from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, decode
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
@@ -54,6 +55,26 @@ class Gathered:
     found: list[Fetched]
 
 
+def resized_of(shown: Iterable[Worker], lives: Iterable[tuple[int, Incarnation]]) -> dict[int, WorkerCapacity]:
+    """Return what those of the numbered lives had whose worker had another capacity in another life that is shown.
+
+    A capacity counts where it is known of all lives of its worker.
+    """
+    known: dict[str, tuple[str, ...]] = {}
+    for worker in shown:
+        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
+            known[worker.id] = tuple(
+                name
+                for name in dict.fromkeys(CAPACITY_OF.values())
+                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+            )
+    return {
+        number: WorkerCapacity(**{name: getattr(life.capacity, name) for name in known[life.id]})
+        for number, life in lives
+        if life.id in known
+    }
+
+
 def assembled(gathered: Gathered, asked: Asked) -> Run:
     """Return the window as what figures and sums see."""
     window, shown, found = gathered.window, gathered.workers, gathered.found
@@ -64,8 +85,9 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         for statistic in asked.statistics
     }
     totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
-    damaged = sum(part.damaged for part in found)
+    damaged: Counter[str] = Counter()
     for part in found:
+        damaged[part.name] += part.damaged
         row_of = _Rows(part.row_of)
         for piece in part.pieces:
             rows = row_of.of(piece.members)
@@ -75,15 +97,18 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
             try:
                 unpacked = _unpacked(piece, tuple(totals), shown_here)
             except DamagedFrameError:
-                damaged += 1
+                damaged[part.name] += 1
                 continue
             rows, members = rows[shown_here], piece.members[shown_here]
             for numbers in unpacked:
                 weights = _weights_of(members, part.resized, numbers.metric)
                 _place(numbers, piece.at_us, rows, columns, grids, totals[numbers.metric], weights)
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    if damaged:
-        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
+    notes += [
+        (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
+        for name, many in damaged.items()
+        if many
+    ]
     return Run(
         header=gathered.header,
         start_s=window.start_us / 1e6,
@@ -96,7 +121,7 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         measured_ticks=sum(part.ticks for part in found),
         decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
         changes=changes_of(shown, window.start_us, window.end_us),
-        tasks=tuple(task for part in found for task in part.tasks),
+        tasks=tuple(sorted((task for part in found for task in part.tasks), key=lambda task: task.started_at_s)),
         cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
         means={metric: total.means() for metric, total in totals.items()},
         notes=tuple(notes),
@@ -144,7 +169,9 @@ def _unpacked(piece: Piece, metrics: Sequence[Metric], shown: BoolArray) -> list
                 raise DamagedFrameError("nothing tells of how many samples these means were made")
             counts = decode(piece.counts, first_tick=piece.first_tick, only=only).values
         return [_Unpacked(METRICS[chunk.metric], chunk.values, _STATISTIC[chunk.statistic], counts)]
-    samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
+    samples: Sequence[FloatArray] = piece.arrays or [
+        samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
+    ]
     # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
     stacked = ((metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics)
     return [_Unpacked(metric, values if only is None else values[only]) for metric, values in stacked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from drmviz.errors import InvalidValueError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import ScalingDecision
-from drmviz.model.metrics import METRIC_ROW, IntArray, Metric, Statistic
+from drmviz.model.metrics import METRIC_ROW, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.tasks import Task
 from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, length_of, members_of
@@ -43,15 +43,7 @@ class Window:
     """The coarsest tier whose buckets no column splits."""
 
     @classmethod
-    def over(
-        cls,
-        connection: apsw.Connection,
-        spans: Sequence[Span],
-        start_s: float | None,
-        end_s: float | None,
-        *,
-        at_most: int,
-    ) -> Window:
+    def over(cls, spans: Sequence[Span], start_s: float | None, end_s: float | None, *, at_most: int) -> Window:
         """Return the asked window, its open ends filled in from what is recorded.
 
         Columns are as wide as was asked or wider: whole ticks, or whole buckets of a tier where two of them fit into
@@ -64,10 +56,8 @@ class Window:
         interval_us = max(span.interval_us for span in spans)
         tier = coarsest_tier((end_us - start_us) // max(1, at_most), interval_us)
         while True:
-            width_us = TIERS_US[tier]
-            unit_us = -(-interval_us // width_us) * width_us if width_us else interval_us
-            columns = Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
-            kept = max(finest_kept(connection, span.run, columns.first_us, columns.end_us) for span in spans)
+            columns = columns_over(start_us, end_us, tier=tier, interval_us=interval_us, at_most=at_most)
+            kept = max(finest_kept(span, columns) for span in spans)
             if kept <= tier:
                 break
             tier = kept
@@ -80,9 +70,39 @@ class Window:
             tier,
         )
 
+    def moved(self, by_us: int) -> Window:
+        """Return the same window by a clock that is so much ahead; an open end stays open.
+
+        Its columns lie no more on whole multiples of their width: where they would split buckets, it asks for a finer
+        tier.
+        """
+        if not by_us:
+            return self
+        tier = max(tier for tier, width_us in enumerate(TIERS_US) if tier <= self.tier and is_whole(by_us, width_us))
+        return Window(
+            self.start_us + by_us,
+            self.end_us + by_us,
+            replace(self.columns, first_us=self.columns.first_us + by_us),
+            self.decisions_from_us + by_us if self.decisions_from_us else 0,
+            self.decisions_end_us if self.decisions_end_us == NEVER else self.decisions_end_us + by_us,
+            tier,
+        )
+
     def touches(self, span: Span) -> bool:
         """Tell whether any tick of the run may lie in the window."""
         return span.first_us < self.columns.end_us and span.end_us > self.columns.first_us
+
+
+def columns_over(start_us: int, end_us: int, *, tier: int, interval_us: int, at_most: int) -> Columns:
+    """Return columns of whole ticks, or of whole buckets of a tier."""
+    width_us = TIERS_US[tier]
+    unit_us = -(-interval_us // width_us) * width_us if width_us else interval_us
+    return Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
+
+
+def is_whole(by_us: int, width_us: int) -> bool:
+    """Tell whether moving by so much keeps buckets of that width apart; ticks, which have none, always are."""
+    return not width_us or by_us % width_us == 0
 
 
 def coarsest_tier(column_us: int, interval_us: int) -> int:
@@ -90,11 +110,12 @@ def coarsest_tier(column_us: int, interval_us: int) -> int:
     return max((tier for tier in tiers_for(interval_us) if 2 * TIERS_US[tier] <= column_us), default=RAW_TIER)
 
 
-def finest_kept(connection: apsw.Connection, run: int, first_us: int, end_us: int) -> int:
-    """Return the finest tier that every block of a stretch still has, or something finer."""
+def finest_kept(span: Span, columns: Columns) -> int:
+    """Return the finest tier that every block of a run in those columns still has, or something finer."""
+    connection, ahead_us = span.part.connection, span.part.offset_us
     where, values = (
         "run = ? AND sealed AND number BETWEEN ? AND ?",
-        (run, first_us // BLOCK_US, (end_us - 1) // BLOCK_US),
+        (span.run, (columns.first_us - ahead_us) // BLOCK_US, (columns.end_us - ahead_us - 1) // BLOCK_US),
     )
     try:
         masks = rows_of(connection, f"SELECT DISTINCT tiers FROM block WHERE {where}", values)
@@ -118,6 +139,8 @@ class Fetched:
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
+    name: str = ""
+    """Of the file among several, in front of what is said of it."""
     resized: dict[int, WorkerCapacity] = field(default_factory=dict)
     """What incarnations had whose worker had another capacity in another life."""
 
@@ -134,6 +157,8 @@ class Piece:
     counts: memoryview | None = None
     """Beside means that were made of different numbers of samples: the chunk that tells how many."""
     samples: list[tuple[int, bytes]] = field(default_factory=list)
+    arrays: Sequence[FloatArray] = ()
+    """Ticks that were never packed, each float32 of shape (metrics, members)."""
 
 
 _STATISTIC_OF: dict[Statistic, int] = {"mean": MEAN, "min": MINIMUM, "max": MAXIMUM}
@@ -176,7 +201,8 @@ def fetch(
     found.notes.extend(not_complete(there, first, last))
     for number, first_sequence, is_sealed, tiers, *extent in there.rows:
         if is_sealed:
-            tier = max(tier for tier in tiers_in(tiers) if tier <= window.tier)
+            kept = tiers_in(tiers)
+            tier = max((tier for tier in kept if tier <= window.tier), default=min(kept))
             sealed.append(_Block(number, first_sequence, tier, *extent))
         else:
             found.ticks += _fetch_hot(connection, run, number, window, found)
