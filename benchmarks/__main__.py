@@ -14,6 +14,8 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "durable_tick": recording.durable_tick,
     "closed_file": recording.closed_file,
     "recording_memory": recording.recording_memory,
+    "steady_memory": recording.steady_memory,
+    "sealing_delay": recording.sealing_delay,
     "heatmap_html": drawing.heatmap_html,
     "heatmap_html_size": drawing.heatmap_html_size,
     "heatmap_png": drawing.heatmap_png,

@@ -7,12 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.fleet import ticks
 from benchmarks.rows import Row, in_turn, wall_s
 from drmviz.store import Writer
+from drmviz.store.writer import SEALING_S
 
 STARTED_S = 1_790_000_000.0
 
@@ -107,3 +112,83 @@ def growth_bytes(path: Path, workers: int, count: int) -> int:
             highest = max(highest, resident)
         recording.finish(STARTED_S + count)
     return highest - begun
+
+
+def steady_memory(workers: int, count: int) -> Row:
+    """Slope of resident memory from the second block to the last while recording, against all that was recorded."""
+    told = steadily(workers, count)
+    return Row(
+        name="steady_memory",
+        ours=told["slope_bytes_per_block"] / 1e6,
+        baseline=workers * 600 * 32 / 1e6,
+        unit="MB per block of 600 s",
+        target=0.02,
+        baseline_is="the samples of a block as float32",
+    )
+
+
+def sealing_delay(workers: int, count: int) -> Row:
+    """The longest that a tick waited for old ones to be packed, against what one slice of it may take."""
+    told = steadily(workers, count)
+    return Row(
+        name="sealing_delay",
+        ours=told["sealing_longest_cpu_ms"],
+        baseline=SEALING_S * 1e3,
+        unit="ms of CPU",
+        target=2.0,
+        limit=100.0,
+        baseline_is="the budget of a slice",
+    )
+
+
+@cache
+def steadily(workers: int, count: int) -> dict[str, float]:
+    """Record in a process of its own on a clock that is not waited for, every tick synced to a real disk.
+
+    Returns:
+        slope_bytes_per_block, and in milliseconds what appending (with its sync, and every 60th with a checkpoint) and
+        packing took: *_median_ms, *_longest_ms, sealing_longest_cpu_ms.
+    """
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        program = (
+            "import json, sys; from pathlib import Path; from benchmarks.recording import measured_steadily;"
+            "print(json.dumps(measured_steadily(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(Path(folder, "h.drmviz")), str(workers), str(count)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
+def measured_steadily(path: Path, workers: int, count: int) -> dict[str, float]:
+    appending, sealing, sealing_cpu, resident = (np.zeros(count) for _ in range(4))
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="benchmark", started_at_s=STARTED_S, interval_s=1)
+        for i, tick in enumerate(ticks(workers, count, started_at_s=STARTED_S)):
+            begun_s = time.perf_counter()
+            recording.append(tick, seal=False)
+            appended_s, cpu_s = time.perf_counter(), time.thread_time()
+            writer.advance_sealing()
+            appending[i] = appended_s - begun_s
+            sealing[i], sealing_cpu[i] = time.perf_counter() - appended_s, time.thread_time() - cpu_s
+            resident[i] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        recording.finish(STARTED_S + count)
+    blocks = (STARTED_S + np.arange(count)) // 600 - STARTED_S // 600
+    later = blocks >= 1
+    slope = np.polyfit(np.flatnonzero(later), resident[later], 1)[0] * 600 if later.sum() > 1 else float("nan")
+    return {
+        "slope_bytes_per_block": float(slope),
+        "resident_begun_bytes": float(resident[min(2, count - 1)]),
+        **{f"resident_block_{b:.0f}_bytes": float(np.median(resident[blocks == b])) for b in np.unique(blocks)},
+        "resident_highest_bytes": float(resident.max()),
+        "append_median_ms": float(np.median(appending) * 1e3),
+        "append_longest_ms": float(appending.max() * 1e3),
+        "sealing_median_ms": float(np.median(sealing[sealing > 1e-4]) * 1e3) if (sealing > 1e-4).any() else 0.0,
+        "sealing_longest_ms": float(sealing.max() * 1e3),
+        "sealing_longest_cpu_ms": float(sealing_cpu.max() * 1e3),
+        "sealing_slices": float((sealing > 1e-4).sum()),
+    }

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from drmviz.store import Store
 from tests.fleets import START_S
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 WRITER = """
 import sys
 import numpy as np
+import pytest
 from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading
 from drmviz.model.workers import RosterEntry
@@ -73,6 +75,35 @@ def test_a_writer_killed_twenty_times_loses_nothing_that_it_acknowledged(tmp_pat
         process.wait()
 
         assert_all_there(path, acknowledged)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_hundred_kills_at_any_moment_lose_nothing_acknowledged_and_the_same_file_goes_on(tmp_path: Path) -> None:
+    seeded = random.Random(100)
+    path = tmp_path / "h.drmviz"
+    acknowledged: list[int] = []
+    for _ in range(100):
+        process = writer(path, 100_000)
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):  # a moment in a write, a sync, a slice of sealing, a checkpoint
+            process.wait(seeded.uniform(0.0, 0.3))
+        process.kill()
+        acknowledged.append(1 + sum(1 for _ in process.stdout))
+        process.stdout.close()
+        process.wait()
+
+    with Store.open(path) as store:
+        runs = store.runs()
+        assert len(runs) == 100, "each of them could begin"
+        for header, count in zip(runs, acknowledged, strict=True):
+            run = store.read(header.id, columns=1_000_000, metrics=["cpu_ratio"], statistics=("max",))
+            assert run.measured_ticks in (count, count + 1)
+            expected = (np.arange(run.measured_ticks) % 97 / 97).astype(np.float32)
+            np.testing.assert_array_equal(
+                run.values("cpu_ratio", "max"), np.broadcast_to(expected, (50, run.measured_ticks))
+            )
 
 
 def test_the_next_writer_of_a_killed_file_packs_what_was_left_and_changes_no_number(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -144,6 +145,31 @@ def test_a_reader_that_went_away_costs_nothing() -> None:
 
     live.show(Progress(elapsed_s=10))
     live.show(Progress(elapsed_s=20))
+    live.close()
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_line_that_is_said_meanwhile_stays_whole_whatever_its_length(
+    monkeypatch: pytest.MonkeyPatch, kind: type[io.StringIO]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = kind()
+    live = terminal.LiveProgress(stream)
+    sentence = f"recording is degraded: {'x' * 150} [red]\x1b[31m is full"
+
+    live.show(Progress(elapsed_s=41, workers=workers(2)))
+    live.say(sentence)
+    live.close()
+
+    said = "drmviz: " + sentence.replace("\x1b", "\\x1b")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert [line.strip() for line in plain.splitlines()].count(said) == 1
+
+
+def test_a_reader_that_went_away_is_told_nothing_more() -> None:
+    live = terminal.LiveProgress(ClosedTerminal())
+
+    live.say("recording is degraded: full")
     live.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from drmviz.errors import DRMVizError, StoreError
@@ -114,6 +115,25 @@ class _Unwritten:
     ticks: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Slowness:
+    """What a slow disk has cost since it was last quick enough."""
+
+    skipped: int = 0
+    longest_s: float = 0.0
+
+    def more(self, skipped: int, took_s: float) -> _Slowness:
+        return _Slowness(self.skipped + skipped, max(self.longest_s, took_s))
+
+
+def _counted(ticks: int) -> str:
+    return f"{ticks} tick{'' if ticks == 1 else 's'}"
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, tz=UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
 class Collector:
     """Reads sources on a clock it is given and hands ticks to a recording; owns no thread but one per source."""
 
@@ -147,7 +167,12 @@ class Collector:
         self._last: dict[str, Reading] = {}
         self._unwritten = _Unwritten()
         self._statuses: dict[str, Status] = dict.fromkeys((*self._threads, "store"), OK)
-        self._owed_note: str | None = None
+        self._owed_notes: list[str] = []
+        self._slowness = _Slowness()
+        self.unwritten_ticks = 0
+        """How many ticks the disk refused; what happened in them is written with the next one that it takes."""
+        self.skipped_ticks = 0
+        """How many ticks were not taken because the disk was still busy with the one before."""
         self.refused: dict[str, int] = {}
         """How many answers of each source held values that made no sense."""
         self.late: dict[str, int] = {}
@@ -173,7 +198,8 @@ class Collector:
     def tick(self, patience_s: float | None = None) -> Tick:
         """Read every source once, store the tick and return it; a source that fails costs only its own numbers.
 
-        An answer that comes after its tick is taken by the next one: nothing that a source told is lost.
+        An answer that comes after its tick is taken by the next one: nothing that a source told is lost. Listeners get
+        the tick before the disk does: one that is full or slow delays nobody who looks on.
         """
         at_s, wall_s = (
             self.now_s(),
@@ -191,9 +217,9 @@ class Collector:
         tick = self._tracker.observe(list(readings.values()), at_s=at_s, wall_s=wall_s)
         for name, answer in answers.items():
             self._judge(name, answer, at_s)
-        self._store(tick)
         for listener in self._listeners:
             listener(tick)
+        self._store(tick)
         return tick
 
     def last_tick(self, patience_s: float = 10.0) -> Tick:
@@ -201,6 +227,17 @@ class Collector:
         if any(thread.is_asked for thread in self._threads.values()):
             self.tick(patience_s)
         return self.tick(patience_s)
+
+    def losses(self) -> list[str]:
+        """Say in words what the disk has cost so far; empty when nothing."""
+        said = []
+        if self.unwritten_ticks:
+            last = self._unwritten.ticks
+            events = f", the last {last} with all that happened in them" if last else ""
+            said.append(f"{_counted(self.unwritten_ticks)} could not be written{events}")
+        if self.skipped_ticks:
+            said.append(f"{_counted(self.skipped_ticks)} could not be taken: the disk was busy with those before")
+        return said
 
     def _used(self, name: str, answer: Reading | Exception | None, at_s: float) -> Reading | None:
         """Return the answer, or everything unknown for those who were there last."""
@@ -244,29 +281,56 @@ class Collector:
                 tasks=lost.tasks + tick.tasks,
                 cloud=lost.cloud + tick.cloud,
             )
+        begun_s = self._clock.monotonic_s()
         try:
             self._recording.append(tick)
         except StoreError as error:
+            self.unwritten_ticks += 1
             self._unwritten = _Unwritten(events=tick, ticks=missing.ticks + 1)
-            self._degrade("store", f"{error} ({self._unwritten.ticks} ticks not written)", tick.at_s)
+            self._look_at_the_pace(tick.at_s, begun_s)
+            self._degrade("store", f"{error} ({_counted(self._unwritten.ticks)} not written)", tick.at_s)
             return
         self._unwritten = _Unwritten()
         if missing.ticks:
-            self._owed_note = f"{missing.ticks} ticks before this one could not be written"
-        problem = self._recording.problem or self._pay_note(tick.at_s)
+            self._owed_notes.append(f"{_counted(missing.ticks)} before {_moment(tick.at_s)} could not be written")
+        slowness = self._look_at_the_pace(tick.at_s, begun_s)
+        unpaid = self._pay_notes(tick.at_s)
+        problem = self._recording.problem or slowness or unpaid
         if problem is None:
             self._statuses["store"] = OK
         else:
             self._degrade("store", problem, tick.at_s)
 
-    def _pay_note(self, at_s: float) -> str | None:
+    def _look_at_the_pace(self, at_s: float, begun_s: float) -> str | None:
+        """Count the ticks that there was no time for since writing this one began; return what is to be said of it."""
+        took_s = self._clock.monotonic_s() - begun_s
+        if not self._interval_s:
+            return None
+        if took_s > self._interval_s:
+            interval_us = round(self._interval_s * 1e6)
+            skipped = round(self.now_s() * 1e6) // interval_us - round(at_s * 1e6) // interval_us
+            self.skipped_ticks += skipped
+            slow = self._slowness = self._slowness.more(skipped, took_s)
+            return (
+                f"the disk took {took_s:.1f} s to write a tick, one is due every {self._interval_s:g} s:"
+                f" {_counted(slow.skipped)} not taken"
+            )
+        if self._slowness.skipped:
+            slow, self._slowness = self._slowness, _Slowness()
+            self._owed_notes.append(
+                f"{_counted(slow.skipped)} before {_moment(at_s)} could not be taken: the disk took up to"
+                f" {slow.longest_s:.1f} s to write one"
+            )
+        return None
+
+    def _pay_notes(self, at_s: float) -> str | None:
         """Write what readers are to be told of missing ticks; return what the disk said against it."""
-        if self._owed_note is not None:
+        while self._owed_notes:
             try:
-                self._recording.note(at_s, self._owed_note)
+                self._recording.note(at_s, self._owed_notes[0])
             except StoreError as error:
                 return str(error)
-            self._owed_note = None
+            self._owed_notes.pop(0)
         return None
 
     def close(self, patience_s: float = 2.0) -> list[str]:

@@ -87,7 +87,7 @@ def _headless(plan: Demonstration) -> Demonstrated:
         return is_over.is_set()
 
     with _asked_to_end() as is_over:
-        return demonstrate(plan, clock=clock, wait=wait)
+        return demonstrate(plan, clock=clock, wait=wait, tell=say)
 
 
 def _live(plan: Demonstration) -> Demonstrated:
@@ -96,7 +96,7 @@ def _live(plan: Demonstration) -> Demonstrated:
 
     say(f"it lasts {plan.duration_s:g} s; Ctrl-C ends it earlier")
     with _asked_to_end() as is_over:
-        return demonstrate(plan, clock=SystemClock(), wait=is_over.wait, show=_telling())
+        return demonstrate(plan, clock=SystemClock(), wait=is_over.wait, show=_telling(), tell=say)
 
 
 def _telling() -> Show:

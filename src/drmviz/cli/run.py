@@ -20,7 +20,7 @@ from drmviz.errors import DRMVizError, UsageError
 
 if TYPE_CHECKING:
     from drmviz.model.samples import Tick
-    from drmviz.recorder.process import Recorded, Show, Watch
+    from drmviz.recorder.process import Recorded, Show, Tell, Watch
     from drmviz.report.progress import Progress
 
 FAILED_BEFORE_THE_START = 125
@@ -67,25 +67,29 @@ def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> R
     run_id = uuid.uuid4().hex[:12]
     path = settings.store or new_store_path(time.time(), run_id)
     say(f"recording into {path}")
-    with _progress() as show:
+    with _progress() as (show, tell):
         return record_command(
             command,
             Plan(store=path.absolute(), interval_s=settings.interval_s, labels=labels, run_id=run_id),
             show=show,
+            tell=tell,
         )
 
 
 @contextmanager
-def _progress() -> Iterator[Show | None]:
-    """Show progress on stderr where it meets nothing of the command: a live block on a terminal, else plain lines."""
+def _progress() -> Iterator[tuple[Show | None, Tell]]:
+    """Show progress on stderr where it meets nothing of the command: a live block on a terminal, else plain lines.
+
+    What the disk does to the recording is told in any case.
+    """
     if meet(1, 2):
-        yield None
+        yield None, say
         return
     from drmviz.report.terminal import LiveProgress
 
     live = LiveProgress(sys.stderr)
     try:
-        yield lambda watch, tick: live.show(_seen(watch, tick))
+        yield lambda watch, tick: live.show(_seen(watch, tick)), live.say
     finally:
         live.close()
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from drmviz import __version__
 from drmviz.collector import Collector
+from drmviz.errors import StoreError
+from drmviz.recorder.news import StoreNews
 from drmviz.simulation import SimulatedFleet
 from drmviz.sources.simulated_fleet import SimulatedFleetSource
 from drmviz.store import Writer
@@ -24,6 +26,8 @@ _PATIENCE_S = 60.0
 Wait = Callable[[float], bool]
 """Lets so many seconds pass and tells whether it is to be over."""
 Show = Callable[[SimulatedFleet], None]
+Tell = Callable[[str], None]
+"""Takes a line for the person at the terminal, at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +56,12 @@ class Demonstrated:
     remarks: tuple[str, ...] = ()
 
 
-def demonstrate(plan: Demonstration, *, clock: Clock, wait: Wait, show: Show | None = None) -> Demonstrated:
+def demonstrate(
+    plan: Demonstration, *, clock: Clock, wait: Wait, show: Show | None = None, tell: Tell | None = None
+) -> Demonstrated:
     """Record a fleet that begins now, until its time is over or `wait` says so; the file is closed in any case.
+
+    `tell` gets one line whenever the disk begins to refuse ticks or takes them again.
 
     Raises:
         InvalidValueError: there is no such fleet; nothing was recorded.
@@ -87,11 +95,15 @@ def demonstrate(plan: Demonstration, *, clock: Clock, wait: Wait, show: Show | N
             interval_s=plan.interval_s,
             patience_s=_PATIENCE_S,
         )
+        news = StoreNews(collector)
+        unfinished: list[str] = []
         ends_at_s = started_at_s + plan.duration_s
         try:
             is_over = False
             while not is_over:
                 collector.tick()
+                if tell is not None and (line := news.line()) is not None:
+                    tell(line)
                 if show is not None:
                     show(fleet)
                 next_at_s = min(collector.now_s() + collector.seconds_to_next_tick(), ends_at_s)
@@ -101,16 +113,20 @@ def demonstrate(plan: Demonstration, *, clock: Clock, wait: Wait, show: Show | N
         finally:
             statuses = collector.statuses
             collector.close()
-            recording.finish(collector.now_s())
+            try:
+                recording.finish(collector.now_s())
+            except StoreError as error:
+                unfinished.append(str(error))
         said = writer.close()
     remarks = [f"{name}: {status}" for name, status in statuses.items() if status.state != "OK"]
+    remarks += [f"store: {loss}" for loss in collector.losses()]
     return Demonstrated(
         store=writer.path,
         run_id=plan.run_id,
         ticks=recording.ticks,
         workers=len(fleet.workers),
         tests=fleet.tests_ended,
-        remarks=(*remarks, *([said] if said else [])),
+        remarks=(*remarks, *unfinished, *([said] if said else [])),
     )
 
 

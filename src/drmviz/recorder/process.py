@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from drmviz.model.samples import Tick
 from drmviz.model.status import Status
 from drmviz.recorder import spool as spools
 from drmviz.recorder.launch import Command, CommandNotStartedError
+from drmviz.recorder.news import StoreNews
 from drmviz.sources.pytest_xdist import PytestXdistSource
 from drmviz.sources.spool_tail import EVENTS, Tail
 from drmviz.store import Recording, Writer
@@ -85,6 +87,7 @@ class Watch:
         )
         self.source: PytestXdistSource
         self._collector: Collector
+        self._news: StoreNews
 
     def follow(self, source: PytestXdistSource) -> None:
         """Say whom to read from now on."""
@@ -97,6 +100,7 @@ class Watch:
             started_monotonic_s=self._began_monotonic_s,
             interval_s=self._plan.interval_s,
         )
+        self._news = StoreNews(self._collector)
 
     def discard(self) -> None:
         """Forget a run whose command did not start, and the file if it was made for it."""
@@ -113,6 +117,10 @@ class Watch:
 
     def tick(self) -> Tick:
         return self._collector.tick()
+
+    def news(self) -> str | None:
+        """Return what became of the disk since the last call, where that is worth a line."""
+        return self._news.line()
 
     def seconds_to_next_tick(self) -> float:
         return self._collector.seconds_to_next_tick()
@@ -134,13 +142,13 @@ class Watch:
             "recorder_cpu_s": round(time.process_time(), 6),
             "suite_cpu_s": round(_finished_children_cpu_s(), 6),
         }
-        try:
-            for remark in remarks:
-                recording.note(ended_at_s, remark)
-            recording.state(title=title, **known)
-            recording.finish(ended_at_s)
-        except StoreError as error:
-            remarks.append(str(error))
+        closing: list[Callable[[], None]] = [partial(recording.note, ended_at_s, remark) for remark in remarks]
+        closing += [partial(recording.state, title=title, **known), partial(recording.finish, ended_at_s)]
+        for step in closing:
+            try:
+                step()
+            except StoreError as error:
+                remarks.append(str(error))
         said = self._writer.close()
         return Recorded(
             store=self._writer.path,
@@ -148,7 +156,7 @@ class Watch:
             exit_code=exit_code,
             ticks=recording.ticks,
             claimed=self.source.claimed,
-            remarks=(*remarks, *([said] if said else [])),
+            remarks=(*dict.fromkeys(remarks), *([said] if said else [])),
         )
 
     def _remarks(self) -> list[str]:
@@ -158,6 +166,7 @@ class Watch:
             f"{name}: {n} of {self._recording.ticks} ticks had no answer in time" for name, n in collector.late.items()
         ]
         remarks += [f"{name}: {status}" for name, status in self.statuses.items() if status.state != "OK"]
+        remarks += [f"store: {loss}" for loss in collector.losses()]
         remarks += self.source.problems
         if self.source.was_abandoned:
             remarks.append("pytest never said that it ended: tests that it could not tell of are missing")
@@ -174,12 +183,21 @@ def _finished_children_cpu_s() -> float:
 
 
 Show = Callable[[Watch, Tick], None]
+Tell = Callable[[str], None]
+"""Takes a line for the person at the terminal, at once."""
 
 
 def record_command(
-    command: Sequence[str], plan: Plan, *, clock: Clock | None = None, show: Show | None = None
+    command: Sequence[str],
+    plan: Plan,
+    *,
+    clock: Clock | None = None,
+    show: Show | None = None,
+    tell: Tell | None = None,
 ) -> Recorded:
     """Run a command to its end and record it; its streams stay its own.
+
+    `show` gets each tick, `tell` one line whenever the disk begins to refuse ticks or takes them again.
 
     Raises:
         StoreError: the store cannot be written; the command was not started.
@@ -198,7 +216,7 @@ def record_command(
         with child:  # also while the run is closed: a second Ctrl-C must not cost its end
             watch.follow(PytestXdistSource(folder, root_pid=child.pid, clock=clock))
             try:
-                code = _follow(watch, child.wait, show)
+                code = _follow(watch, child.wait, show, tell)
             finally:  # whatever becomes of us, the command runs to its own end
                 child.wait()
             watch.drain()
@@ -230,7 +248,7 @@ def record_pytest(folder: str, pid: int, plan: Plan, *, clock: Clock | None = No
                 clock.wait_s(min(left_s, _LOOK_EVERY_S))
             return 0
 
-        _follow(watch, over, None)
+        _follow(watch, over)
         watch.drain()
         return watch.finish(exit_code=source.exit_status, title=shlex.join(["pytest", *source.session.get("args", [])]))
 
@@ -290,9 +308,13 @@ class _EndWatch:
         return _END in fresh
 
 
-def _follow(watch: Watch, wait: Callable[[float], int | None], show: Show | None) -> int:
+def _follow(
+    watch: Watch, wait: Callable[[float], int | None], show: Show | None = None, tell: Tell | None = None
+) -> int:
     while True:
         tick = watch.tick()
+        if tell is not None and (line := watch.news()) is not None:
+            tell(line)
         if show is not None:
             show(watch, tick)
         code = wait(watch.seconds_to_next_tick())

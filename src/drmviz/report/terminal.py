@@ -73,6 +73,19 @@ class LiveProgress:
             self._live = None
             self._next_s = float("inf")
 
+    def say(self, words: str) -> None:
+        """Write one line that stays, above the block where there is one."""
+        words = f"drmviz: {wording.clean(words)}"
+        try:
+            if self._live is not None:
+                self._live.console.print(words, soft_wrap=True)
+            else:
+                self._stream.write(_encodable(words, self._stream) + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):  # closed by whoever reads us; the run goes on
+            self._live = None
+            self._next_s = float("inf")
+
     def close(self) -> None:
         """Take the block away and give the terminal back."""
         live, self._live = self._live, None

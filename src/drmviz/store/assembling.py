@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from drmviz.model.metrics import (
 )
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind, Worker
+from drmviz.model.workers import Incarnation, Kind, Worker
 from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, decode
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
@@ -52,6 +52,26 @@ class Gathered:
     window: Window
     workers: tuple[Worker, ...]
     found: list[Fetched]
+
+
+def resized_of(shown: Iterable[Worker], lives: Iterable[tuple[int, Incarnation]]) -> dict[int, WorkerCapacity]:
+    """Return what those of the numbered lives had whose worker had another capacity in another life that is shown.
+
+    A capacity counts where it is known of all lives of its worker.
+    """
+    known: dict[str, tuple[str, ...]] = {}
+    for worker in shown:
+        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
+            known[worker.id] = tuple(
+                name
+                for name in dict.fromkeys(CAPACITY_OF.values())
+                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+            )
+    return {
+        number: WorkerCapacity(**{name: getattr(life.capacity, name) for name in known[life.id]})
+        for number, life in lives
+        if life.id in known
+    }
 
 
 def assembled(gathered: Gathered, asked: Asked) -> Run:
@@ -144,7 +164,9 @@ def _unpacked(piece: Piece, metrics: Sequence[Metric], shown: BoolArray) -> list
                 raise DamagedFrameError("nothing tells of how many samples these means were made")
             counts = decode(piece.counts, first_tick=piece.first_tick, only=only).values
         return [_Unpacked(METRICS[chunk.metric], chunk.values, _STATISTIC[chunk.statistic], counts)]
-    samples = [samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples]
+    samples: Sequence[FloatArray] = piece.arrays or [
+        samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
+    ]
     # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
     stacked = ((metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics)
     return [_Unpacked(metric, values if only is None else values[only]) for metric, values in stacked]

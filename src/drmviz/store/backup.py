@@ -36,7 +36,7 @@ def back_up(store: str | Path, to: str | Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.touch(exist_ok=False)
         _copy(reading.connection, partial)
-        _publish(partial, target)
+        publish(partial, target)
     except apsw.CorruptError as error:
         raise damaged(source, error) from error
     except FileExistsError as error:
@@ -63,7 +63,7 @@ def _copy(source: apsw.Connection, partial: Path) -> None:
         copy.close()
 
 
-def _publish(partial: Path, target: Path) -> None:
+def publish(partial: Path, target: Path) -> None:
     """Give the finished copy its name, durably, and only if that is still free."""
     with partial.open("rb") as written:
         os.fsync(written.fileno())

@@ -151,13 +151,18 @@ class ReadConnection:
         except (apsw.Error, OSError) as error:
             self.close_copy()
             raise _unwritable(path, error) from error
+        except StoreError:
+            self.close_copy()
+            raise
 
     def _opened_where_nothing_can_be_written(self, path: Path) -> apsw.Connection:
-        # A file in WAL mode wants a -shm file beside it, and the folder refuses one.
-        if not path.with_name(path.name + "-wal").exists():
+        # A file in WAL mode wants a -shm file beside it, and the folder refuses one. What power loss left of a change
+        # of mode is in a journal, which only who may write can undo.
+        beside = [path.name + ending for ending in ("-wal", "-journal") if path.with_name(path.name + ending).exists()]
+        if not beside:
             return self._readable(path, "mode=ro&immutable=1")
         self._copy = tempfile.TemporaryDirectory(prefix="drmviz-")
-        for name in (path.name, path.name + "-wal"):
+        for name in (path.name, *beside):
             shutil.copyfile(path.with_name(name), Path(self._copy.name, name))
         return self._readable(Path(self._copy.name, path.name), "mode=rw")
 

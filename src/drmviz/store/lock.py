@@ -6,6 +6,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from weakref import WeakSet
 
 from drmviz.errors import StoreBusyError, StoreError
 
@@ -50,13 +51,30 @@ class WriterLock:
             os.close(descriptor)
             raise _refused(store, error) from error
         self._descriptor = descriptor
+        _HELD.add(self)
 
     def release(self) -> None:
         """Let the next writer in; calling it again does nothing."""
         if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close this process's share of the lock: what a forked child does, or it would hold on for its parent."""
+        if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+_HELD = WeakSet[WriterLock]()
+
+
+def _let_go_in_child() -> None:
+    for lock in list(_HELD):
+        lock.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock(descriptor: int) -> None:

@@ -63,6 +63,12 @@ class Store:
         """Whether a living process writes this file right now."""
         return is_being_written(self.path)
 
+    def structure_faults(self, at_most: int) -> list[str]:
+        """Return what SQLite itself finds wrong with the structure of the file, nothing where all is well."""
+        with _errors_named(self.path):
+            found = self._connection.execute(f"PRAGMA integrity_check({at_most})").fetchall()
+        return [str(said) for (said,) in found if said != "ok"]
+
     @property
     def lost(self) -> str | None:
         """What a damaged write-ahead log has cost, in a sentence; None where all is well."""

@@ -52,8 +52,15 @@ class Keeper(Protocol):
     def problem(self) -> str | None:
         """What the disk refused although every tick was written."""
 
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+
     def advance_sealing(self, budget_s: float = ...) -> bool:
         """Pack finished blocks for a while; return whether anything is left to do."""
+
+    def advance_forgetting(self, now_s: float, budget_s: float = ...) -> bool:
+        """Forget for a while what is not to be kept; return whether anything is left to do."""
 
     def queue_for_sealing(self, run: int, block: int) -> None:
         """Say that no tick will be added to this block any more."""
@@ -113,6 +120,8 @@ class Recording:
             raise StoreError(self.path, "a tick lies before the one before it", remedy="Ticks go forward only.")
         if samples.shape != (len(METRICS), len(tick.roster.incarnations)):
             raise ValueError(f"values have shape {samples.shape}, the roster {len(tick.roster.incarnations)} columns")
+        if self._writer.owes_checkpoint:  # first, as it makes room in the write-ahead log for this very tick
+            self._writer.checkpoint()
         try:
             with self._connection:
                 self._write_roster(tick)
@@ -149,8 +158,8 @@ class Recording:
         if is_clock_set:
             self._drift_us = wall_us - at_us
         self._sequence += 1
-        if seal:
-            self._writer.advance_sealing()
+        if seal and not self._writer.advance_sealing():
+            self._writer.advance_forgetting(tick.at_s)
         if self._sequence % CHECKPOINT_TICKS == 0:
             self._writer.checkpoint()
         return sequence

@@ -13,7 +13,7 @@ import numpy as np
 from drmviz.errors import InvalidValueError
 from drmviz.model.cloud import CloudUsage
 from drmviz.model.decisions import ScalingDecision
-from drmviz.model.metrics import METRIC_ROW, IntArray, Metric, Statistic
+from drmviz.model.metrics import METRIC_ROW, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.tasks import Task
 from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, length_of, members_of
@@ -64,9 +64,7 @@ class Window:
         interval_us = max(span.interval_us for span in spans)
         tier = coarsest_tier((end_us - start_us) // max(1, at_most), interval_us)
         while True:
-            width_us = TIERS_US[tier]
-            unit_us = -(-interval_us // width_us) * width_us if width_us else interval_us
-            columns = Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
+            columns = columns_over(start_us, end_us, tier=tier, interval_us=interval_us, at_most=at_most)
             kept = max(finest_kept(connection, span.run, columns.first_us, columns.end_us) for span in spans)
             if kept <= tier:
                 break
@@ -83,6 +81,13 @@ class Window:
     def touches(self, span: Span) -> bool:
         """Tell whether any tick of the run may lie in the window."""
         return span.first_us < self.columns.end_us and span.end_us > self.columns.first_us
+
+
+def columns_over(start_us: int, end_us: int, *, tier: int, interval_us: int, at_most: int) -> Columns:
+    """Return columns of whole ticks, or of whole buckets of a tier."""
+    width_us = TIERS_US[tier]
+    unit_us = -(-interval_us // width_us) * width_us if width_us else interval_us
+    return Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
 
 
 def coarsest_tier(column_us: int, interval_us: int) -> int:
@@ -134,6 +139,8 @@ class Piece:
     counts: memoryview | None = None
     """Beside means that were made of different numbers of samples: the chunk that tells how many."""
     samples: list[tuple[int, bytes]] = field(default_factory=list)
+    arrays: Sequence[FloatArray] = ()
+    """Ticks that were never packed, each float32 of shape (metrics, members)."""
 
 
 _STATISTIC_OF: dict[Statistic, int] = {"mean": MEAN, "min": MINIMUM, "max": MAXIMUM}

@@ -18,25 +18,31 @@ from drmviz.model.text import storable
 from drmviz.store.connections import damaged, keep_damaged_log, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock
 from drmviz.store.recording import CLOSING_S, Recording, as_json
-from drmviz.store.retention import forget
+from drmviz.store.retention import Retention, forget
 from drmviz.store.schema import microseconds
 from drmviz.store.sealing import seal
 
 SEALING_S = 0.05
 
 _DONE = object()
+_FORGETTING_EVERY_S = 60.0
+_USUAL = Retention()
 
 
 class Writer:
     """Holds the lock of one store; several runs may be written into it, one after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, retention: Retention) -> None:
         self.path = path
+        self._retention = retention
         self._lock = WriterLock(path)
         self._created = not path.exists() or path.stat().st_size == 0
         self._closed = False
         self._sealing_problem: str | None = None
         self._checkpoint_problem: str | None = None
+        self._forgetting: Iterator[None] | None = None
+        self._forgetting_problem: str | None = None
+        self._forgot_at_s = float("-inf")
         self._unsealed: deque[tuple[int, int]] = deque()
         self._sealing: Iterator[None] | None = None
         try:
@@ -61,11 +67,16 @@ class Writer:
     @property
     def problem(self) -> str | None:
         """What the disk refused although every tick was written, in words; None while all is well."""
-        return self._sealing_problem or self._checkpoint_problem
+        return self._sealing_problem or self._checkpoint_problem or self._forgetting_problem
+
+    @property
+    def owes_checkpoint(self) -> bool:
+        """Whether the last checkpoint failed: it is tried again before the next tick."""
+        return self._checkpoint_problem is not None
 
     @classmethod
-    def open(cls, path: str | Path) -> Writer:
-        """Open or create a store.
+    def open(cls, path: str | Path, *, retention: Retention = _USUAL) -> Writer:
+        """Open or create a store; what is recorded into it is kept as long as `retention` says.
 
         Raises:
             StoreBusyError: another process writes it; the error names its pid.
@@ -82,7 +93,7 @@ class Writer:
             raise StoreError(
                 path, f"its folder cannot be made ({error.strerror})", remedy="Name another place with --store."
             ) from error
-        return cls(path)
+        return cls(path, retention)
 
     def __enter__(self) -> Writer:
         return self
@@ -207,27 +218,36 @@ class Writer:
             self._sealing = sealing
         return bool(self._unsealed)
 
-    def forget_before(self, at_s: float, budget_s: float = SEALING_S) -> bool:
-        """Forget what ended before that moment, for at most `budget_s`; return whether any of it is left.
+    def advance_forgetting(self, now_s: float, budget_s: float = SEALING_S) -> bool:
+        """Forget what is older or larger than is to be kept, for at most `budget_s`; return whether any of it is left.
 
-        Whole blocks of ten minutes go, and runs of which nothing else is there; what is not sealed yet stays.
-
-        Raises:
-            StoreError: the disk refused; what is left may be forgotten later.
+        Every minute the whole file is looked through. What the disk refuses is told by `problem` and tried again.
         """
+        if self._forgetting is None:
+            if now_s - self._forgot_at_s < _FORGETTING_EVERY_S:
+                return False
+            self._forgetting = forget(self._connection, now_s, self._retention)
         deadline = time.perf_counter() + budget_s
         try:
-            for _ in forget(self._connection, microseconds(at_s)):
+            while next(self._forgetting, _DONE) is not _DONE:
                 if time.perf_counter() >= deadline:
                     return True
         except apsw.Error as error:
-            raise self.refusal("old history cannot be forgotten", error) from error
+            self.leave_transaction()
+            self._forgetting_problem = f"old history cannot be forgotten ({error})"
+        else:
+            self._forgetting_problem = None
+        self._forgetting = None
+        self._forgot_at_s = now_s
         return False
 
     def refusal(self, what: str, error: Exception) -> StoreError:
         """Return the error that says what the disk refused, after taking back what was half done."""
         self.leave_transaction()
-        return StoreError(self.path, f"{what} ({error})", remedy="Free some space, or name another place with --store.")
+        if isinstance(error, apsw.FullError):
+            self.checkpoint()  # then the next write may begin the log anew, in the room that it has
+        remedy = "Free some space" if isinstance(error, apsw.FullError) else "See what is wrong with the disk"
+        return StoreError(self.path, f"{what} ({error})", remedy=f"{remedy}, or name another place with --store.")
 
     def leave_transaction(self) -> None:
         """Take back what is left of a transaction whose beginning or end itself failed."""
