@@ -301,27 +301,25 @@ def recorded_run(path: Path, begin_s: float, seconds: int, *cloud: CloudUsage) -
         recording.finish(begin_s + seconds)
 
 
-def test_where_a_clock_was_set_back_the_end_is_that_of_the_run_that_ended_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lasted", "ended", "known"),
+    [
+        ((200, 100), 200, [(0, 2), (50, 4), (200, None)]),  # the first run goes on after the second one ended
+        ((100, 100), 150, [(0, 2), (50, 4)]),
+    ],
+)
+def test_where_a_clock_was_set_back_the_end_is_that_of_the_run_that_ended_last_and_providers_are_known_to_it(
+    tmp_path: Path, lasted: tuple[int, int], ended: int, known: list[tuple[int, int | None]]
+) -> None:
     path = tmp_path / "h.drmviz"
-    recorded_run(path, START_S, 200, priced(START_S, 2, 3600))
-    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
+    recorded_run(path, START_S, lasted[0], priced(START_S, 2, 3600))
+    recorded_run(path, START_S + 50, lasted[1], priced(START_S + 50, 4, 7200))
 
     with Store.open(path) as store:
         run = store.read_all()
 
-    assert run.header.ended_at_s == START_S + 200
-    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4), (200, None)]
-
-
-def test_where_a_run_goes_on_after_another_one_ended_its_providers_stay_known(tmp_path: Path) -> None:
-    path = tmp_path / "h.drmviz"
-    recorded_run(path, START_S, 100, priced(START_S, 2, 3600))
-    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
-
-    with Store.open(path) as store:
-        run = store.read_all()
-
-    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4)]
+    assert run.header.ended_at_s == START_S + ended
+    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == known
 
 
 def test_a_run_that_is_being_written_by_a_clock_that_was_set_back_is_not_called_killed(tmp_path: Path) -> None:

@@ -188,3 +188,28 @@ def test_a_limit_of_days_caps_every_tier() -> None:
     assert Retention().capped(3 * DAY_S).ages_s == (2 * DAY_S, 3 * DAY_S, 3 * DAY_S, 3 * DAY_S)
     assert Retention().capped(0.5 * DAY_S).ages_s == (0.5 * DAY_S,) * 4
     assert len(TIERS_US) == len(Retention().bytes)
+
+
+def test_the_reach_of_each_tier_is_told(recorded_long: tuple[KnownFleet, Path, float], tmp_path: Path) -> None:
+    _, path, end_s = recorded_long
+    with Store.open(path) as store:
+        reach = {each.tier: each for each in store.reach()}
+
+    assert list(reach) == ["raw", "10 s", "1 min", "10 min"]
+    assert [each.bucket_s for each in reach.values()] == [0, 10, 60, 600]
+    days = [(end_s - each.first_s) / DAY_S for each in reach.values()]
+    assert days == pytest.approx([1.75, 6, 25, 395], abs=0.01)
+    assert all(each.end_s == pytest.approx(end_s + 29, abs=0.1) for each in reach.values())
+    assert all(each.bytes > 0 for each in reach.values())
+
+
+def test_what_is_not_packed_yet_is_within_the_reach_of_raw_ticks(tmp_path: Path) -> None:
+    fleet = KnownFleet()
+    with Writer.open(tmp_path / "h.drmviz") as writer:
+        recording = writer.begin(title="r", started_at_s=START_S, interval_s=1)
+        for second in range(5):
+            recording.append(fleet.tick(START_S + second, ["a"]))
+        with Store.open(tmp_path / "h.drmviz") as store:
+            (raw,) = store.reach(recording.header.id)
+
+    assert (raw.tier, raw.first_s, raw.bytes) == ("raw", START_S, 5 * (16 + 8 * 4))

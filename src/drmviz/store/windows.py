@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -43,15 +43,7 @@ class Window:
     """The coarsest tier whose buckets no column splits."""
 
     @classmethod
-    def over(
-        cls,
-        connection: apsw.Connection,
-        spans: Sequence[Span],
-        start_s: float | None,
-        end_s: float | None,
-        *,
-        at_most: int,
-    ) -> Window:
+    def over(cls, spans: Sequence[Span], start_s: float | None, end_s: float | None, *, at_most: int) -> Window:
         """Return the asked window, its open ends filled in from what is recorded.
 
         Columns are as wide as was asked or wider: whole ticks, or whole buckets of a tier where two of them fit into
@@ -65,7 +57,7 @@ class Window:
         tier = coarsest_tier((end_us - start_us) // max(1, at_most), interval_us)
         while True:
             columns = columns_over(start_us, end_us, tier=tier, interval_us=interval_us, at_most=at_most)
-            kept = max(finest_kept(connection, span.run, columns.first_us, columns.end_us) for span in spans)
+            kept = max(finest_kept(span, columns) for span in spans)
             if kept <= tier:
                 break
             tier = kept
@@ -75,6 +67,24 @@ class Window:
             columns,
             0 if start_s is None else start_us,
             NEVER if end_s is None else end_us,
+            tier,
+        )
+
+    def moved(self, by_us: int) -> Window:
+        """Return the same window by a clock that is so much ahead; an open end stays open.
+
+        Its columns lie no more on whole multiples of their width: where they would split buckets, it asks for a finer
+        tier.
+        """
+        if not by_us:
+            return self
+        tier = max(tier for tier, width_us in enumerate(TIERS_US) if tier <= self.tier and is_whole(by_us, width_us))
+        return Window(
+            self.start_us + by_us,
+            self.end_us + by_us,
+            replace(self.columns, first_us=self.columns.first_us + by_us),
+            self.decisions_from_us + by_us if self.decisions_from_us else 0,
+            self.decisions_end_us if self.decisions_end_us == NEVER else self.decisions_end_us + by_us,
             tier,
         )
 
@@ -90,16 +100,22 @@ def columns_over(start_us: int, end_us: int, *, tier: int, interval_us: int, at_
     return Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
 
 
+def is_whole(by_us: int, width_us: int) -> bool:
+    """Tell whether moving by so much keeps buckets of that width apart; ticks, which have none, always are."""
+    return not width_us or by_us % width_us == 0
+
+
 def coarsest_tier(column_us: int, interval_us: int) -> int:
     """Return the coarsest tier of which two buckets fit into a column, the raw one where none does."""
     return max((tier for tier in tiers_for(interval_us) if 2 * TIERS_US[tier] <= column_us), default=RAW_TIER)
 
 
-def finest_kept(connection: apsw.Connection, run: int, first_us: int, end_us: int) -> int:
-    """Return the finest tier that every block of a stretch still has, or something finer."""
+def finest_kept(span: Span, columns: Columns) -> int:
+    """Return the finest tier that every block of a run in those columns still has, or something finer."""
+    connection, ahead_us = span.part.connection, span.part.offset_us
     where, values = (
         "run = ? AND sealed AND number BETWEEN ? AND ?",
-        (run, first_us // BLOCK_US, (end_us - 1) // BLOCK_US),
+        (span.run, (columns.first_us - ahead_us) // BLOCK_US, (columns.end_us - ahead_us - 1) // BLOCK_US),
     )
     try:
         masks = rows_of(connection, f"SELECT DISTINCT tiers FROM block WHERE {where}", values)
@@ -123,6 +139,8 @@ class Fetched:
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
+    name: str = ""
+    """Of the file among several, in front of what is said of it."""
     resized: dict[int, WorkerCapacity] = field(default_factory=dict)
     """What incarnations had whose worker had another capacity in another life."""
 
@@ -183,7 +201,8 @@ def fetch(
     found.notes.extend(not_complete(there, first, last))
     for number, first_sequence, is_sealed, tiers, *extent in there.rows:
         if is_sealed:
-            tier = max(tier for tier in tiers_in(tiers) if tier <= window.tier)
+            kept = tiers_in(tiers)
+            tier = max((tier for tier in kept if tier <= window.tier), default=min(kept))
             sealed.append(_Block(number, first_sequence, tier, *extent))
         else:
             found.ticks += _fetch_hot(connection, run, number, window, found)

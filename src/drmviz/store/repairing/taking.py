@@ -20,7 +20,7 @@ from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest, Gap
 from drmviz.store.repairing.trial import Row
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import BLOCK_US, RAW_TIER, TIERS_US, sequence_of, tick_id
+from drmviz.store.schema import BLOCK_US, RAW_TIER, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
 
 Keep = Callable[[str, Mapping[str, Any]], None]
