@@ -9,14 +9,18 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import apsw
 import numpy as np
 
 from benchmarks.fleet import ticks
-from benchmarks.rows import Row, in_turn, wall_s
-from drmviz.store import Writer
+from benchmarks.rows import Row, cpu_s, in_turn, wall_s
+from drmviz.model.run import Run
+from drmviz.store import Store, Writer
+from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
 from drmviz.store.writer import SEALING_S
 
 STARTED_S = 1_790_000_000.0
@@ -65,6 +69,42 @@ def closed_file(workers: int, count: int) -> Row:
         limit=12.0,
         baseline_is="eight float32",
     )
+
+
+def checked_pages(workers: int, count: int) -> Row:
+    """CPU of reading a whole run with a checksum on every page, against the same file without."""
+    with tempfile.TemporaryDirectory() as folder:
+        checked, plain = Path(folder, "h.drmviz"), Path(folder, "plain.drmviz")
+        record(checked, workers, count)
+        _copy_without_checksums(checked, plain)
+
+        def read(path: Path) -> Callable[[], object]:
+            def whole() -> Run:
+                with Store.open(path) as store:
+                    return store.read()
+
+            return whole
+
+        taken = in_turn(read(checked), read(plain), rounds=15, clock=cpu_s)
+    return Row(
+        name="checked_pages",
+        ours=taken[0] * 1e3,
+        baseline=taken[1] * 1e3,
+        unit="ms CPU",
+        target=1.15,
+        baseline_is="the same file without checksums of pages",
+    )
+
+
+def _copy_without_checksums(checked: Path, plain: Path) -> None:
+    copy = apsw.Connection(str(plain))
+    copy.execute(f"PRAGMA page_size={PAGE_BYTES}; PRAGMA auto_vacuum=INCREMENTAL")
+    copy.execute(f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}")
+    copy.execute(TABLES)
+    copy.execute("ATTACH ? AS checked", (str(checked),))
+    for (table,) in copy.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
+        copy.execute(f"INSERT INTO main.{table} SELECT * FROM checked.{table}")
+    copy.close()
 
 
 def recording_memory(workers: int, count: int) -> Row:
