@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import apsw
 import numpy as np
 
 from drmviz.model.metrics import METRICS, Metric, Statistic
@@ -13,6 +15,7 @@ from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading, Tick
 from drmviz.model.workers import RosterEntry
 from drmviz.store import Writer
+from drmviz.store.pages import connect
 
 START_S = 1_790_000_100.0  # 300 s before the end of a block
 
@@ -61,3 +64,14 @@ def written(path: Path, ticks: Sequence[Tick], *, interval_s: float = 1.0, title
         for tick in ticks:
             recording.append(tick)
         recording.finish(ticks[-1].at_s)
+
+
+@contextmanager
+def altered(path: Path) -> Iterator[apsw.Connection]:
+    """Change a store behind its back, as its own writer would: the checksums of its pages stay right."""
+    connection = connect(str(path))
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()

@@ -148,7 +148,7 @@ def test_reasons_and_names_that_steer_a_terminal_are_only_text(bench: Bench) -> 
     [
         (("decisions", "missing.drmviz"), 1, "there is no such file"),
         (("decisions", "h.drmviz", "--run", "zz"), 1, "is not in this store"),
-        (("decisions", "h.drmviz", "h.drmviz"), 2, "Only one STORE"),
+        (("decisions", "h.drmviz", "missing.drmviz"), 1, "'missing.drmviz': there is no such file"),
     ],
 )
 def test_a_wrong_call_is_one_line(bench: Bench, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -25,7 +25,8 @@ from drmviz.model.workers import RosterEntry
 from drmviz.store import Store, Writer
 from drmviz.store.chunks import Chunk, checked, decode, encode
 from drmviz.store.frames import DamagedFrameError, framed, unframed
-from tests.fleets import START_S, KnownFleet, written
+from drmviz.store.pages import connect
+from tests.fleets import START_S, KnownFleet, altered, written
 
 
 def test_what_happened_beside_the_samples_is_read_back(tmp_path: Path) -> None:
@@ -208,9 +209,8 @@ def test_links_that_lead_in_a_circle_are_no_place(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "h.drmviz"
     written(path, [KnownFleet().tick(START_S, ["a"])])
-    with sqlite3.connect(path) as newer:
+    with altered(path) as newer:
         newer.execute("PRAGMA user_version = 99")
-    newer.close()
 
     with pytest.raises(StoreError, match=r"newer drmviz \(format 99.*pip install -U drmviz"):
         Store.open(path)
@@ -244,8 +244,8 @@ def test_a_store_in_a_place_that_cannot_be_written_is_read(tmp_path: Path, state
         else:
             written(path, [KnownFleet().tick(START_S, ["a"])])
             if state == "closed but in WAL mode":
-                with sqlite3.connect(path) as other:
-                    other.execute("PRAGMA journal_mode=WAL")
+                other = connect(str(path))
+                other.execute("PRAGMA journal_mode=WAL")
                 other.close()
         for file in folder.iterdir():
             file.chmod(0o444)
@@ -313,11 +313,10 @@ def test_a_damaged_chunk_leaves_a_gap_and_a_note_never_a_wrong_number(tmp_path: 
     path = tmp_path / "h.drmviz"
     fleet = KnownFleet()
     written(path, [fleet.tick(START_S + s, ["a"], missing=0) for s in range(20)])
-    with sqlite3.connect(path) as sabotage:
-        (blob,) = sabotage.execute("SELECT packed FROM chunk WHERE metric = 0").fetchone()
+    with altered(path) as sabotage:
+        (blob,) = next(sabotage.execute("SELECT packed FROM chunk WHERE metric = 0"))
         flipped = blob[:-1] + bytes([blob[-1] ^ 1])
         sabotage.execute("UPDATE chunk SET packed = ? WHERE metric = 0", (flipped,))
-    sabotage.close()
 
     with Store.open(path) as store:
         run = store.read(metrics=["cpu_ratio", "memory_ratio"])

@@ -18,7 +18,7 @@ from drmviz.model.resources import WorkerCapacity
 from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading, Tick
 from drmviz.model.workers import RosterEntry
-from drmviz.store import Store, Writer
+from drmviz.store import Retention, Store, Writer
 from tests.fleets import START_S, KnownFleet, written
 
 BLOCK_S = 600
@@ -236,8 +236,8 @@ def test_what_is_too_old_is_forgotten_by_whole_blocks_and_the_rest_stays_exact(t
     before = _blocks(path)
 
     cut_s = START_S + 1100
-    with Writer.open(path) as writer:
-        while writer.forget_before(cut_s):
+    with Writer.open(path, retention=Retention().capped(1000)) as writer:
+        while writer.advance_forgetting(cut_s + 1000):
             pass
     with Store.open(path) as store:
         run = store.read_all(columns=1000)
@@ -256,11 +256,11 @@ def test_a_finished_run_that_is_too_old_is_gone_and_the_one_being_written_stays(
     written(path, ticks_of(["a"], [START_S + i for i in range(5)]), title="old")
     size = path.stat().st_size
 
-    with Writer.open(path) as writer:
+    with Writer.open(path, retention=Retention().capped(10 * 86400)) as writer:
         recording = writer.begin(title="new", started_at_s=START_S + 40 * 86400, interval_s=1)
         tracker = RosterTracker()
         recording.append(ticked(START_S + 40 * 86400, tracker, cloud=(usage(START_S + 40 * 86400, workers=1),)))
-        more = writer.forget_before(START_S + 30 * 86400)
+        more = writer.advance_forgetting(START_S + 40 * 86400)
         recording.append(ticked(START_S + 40 * 86400 + 1, tracker))
         recording.finish(START_S + 40 * 86400 + 2)
 
@@ -275,9 +275,9 @@ def test_forgetting_in_slices_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "h.drmviz"
     written(path, ticks_of(["a"], [START_S + i * 300 for i in range(40)]), interval_s=300)
 
-    with Writer.open(path) as writer:
+    with Writer.open(path, retention=Retention().capped(1000)) as writer:
         steps = 0
-        while writer.forget_before(START_S + 10_000, budget_s=0):
+        while writer.advance_forgetting(START_S + 11_000, budget_s=0):
             steps += 1
             assert steps < 200
     with Store.open(path) as store:
@@ -301,27 +301,25 @@ def recorded_run(path: Path, begin_s: float, seconds: int, *cloud: CloudUsage) -
         recording.finish(begin_s + seconds)
 
 
-def test_where_a_clock_was_set_back_the_end_is_that_of_the_run_that_ended_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lasted", "ended", "known"),
+    [
+        ((200, 100), 200, [(0, 2), (50, 4), (200, None)]),  # the first run goes on after the second one ended
+        ((100, 100), 150, [(0, 2), (50, 4)]),
+    ],
+)
+def test_where_a_clock_was_set_back_the_end_is_that_of_the_run_that_ended_last_and_providers_are_known_to_it(
+    tmp_path: Path, lasted: tuple[int, int], ended: int, known: list[tuple[int, int | None]]
+) -> None:
     path = tmp_path / "h.drmviz"
-    recorded_run(path, START_S, 200, priced(START_S, 2, 3600))
-    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
+    recorded_run(path, START_S, lasted[0], priced(START_S, 2, 3600))
+    recorded_run(path, START_S + 50, lasted[1], priced(START_S + 50, 4, 7200))
 
     with Store.open(path) as store:
         run = store.read_all()
 
-    assert run.header.ended_at_s == START_S + 200
-    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4), (200, None)]
-
-
-def test_where_a_run_goes_on_after_another_one_ended_its_providers_stay_known(tmp_path: Path) -> None:
-    path = tmp_path / "h.drmviz"
-    recorded_run(path, START_S, 100, priced(START_S, 2, 3600))
-    recorded_run(path, START_S + 50, 100, priced(START_S + 50, 4, 7200))
-
-    with Store.open(path) as store:
-        run = store.read_all()
-
-    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == [(0, 2), (50, 4)]
+    assert run.header.ended_at_s == START_S + ended
+    assert [(u.at_s - START_S, u.workers) for u in run.cloud] == known
 
 
 def test_a_run_that_is_being_written_by_a_clock_that_was_set_back_is_not_called_killed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from drmviz.errors import StoreError
 from drmviz.model.metrics import METRICS
-from drmviz.store import Store, Writer
+from drmviz.store import Retention, Store, Writer
 from tests.disks import Created, Deleted, Event, Platter, Said, disk
 from tests.fleets import START_S, KnownFleet
 
@@ -46,14 +46,16 @@ def recorded_once(folder: Path) -> Recorded:
     workers = tuple(("a", "b") if n < 40 else ("b", "c", f"once-{n // 8}") for n in range(TICKS))
     with disk() as made:
         made.log = []
-        with Writer.open(folder / NAME) as writer:
+        retention = Retention().capped((100 - FORGETS_BEFORE_TICK) * STEP_S)
+        with Writer.open(folder / NAME, retention=retention) as writer:
             recording = writer.begin(title="t", started_at_s=START_S, interval_s=STEP_S)
             for n in range(TICKS):
-                recording.append(fleet.tick(START_S + n * STEP_S, workers[n]))
+                recording.append(fleet.tick(START_S + n * STEP_S, workers[n]), seal=False)
+                writer.advance_sealing()
                 made.log.append(Said("acknowledged", n))
                 if n == 100:
                     made.log.append(Said("forgetting", FORGETS_BEFORE_TICK))
-                    while writer.forget_before(START_S + FORGETS_BEFORE_TICK * STEP_S, budget_s=0):
+                    while writer.advance_forgetting(START_S + 100 * STEP_S, budget_s=0):
                         pass
                     made.log.append(Said("forgotten", FORGETS_BEFORE_TICK))
             recording.finish(START_S + TICKS * STEP_S)

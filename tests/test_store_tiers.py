@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import apsw
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +14,7 @@ from drmviz.model.run import Run
 from drmviz.store import Store
 from drmviz.store.chunks import COUNT, VALUE, Chunk, checked, decode, encode, members_of
 from drmviz.store.connections import rows_of
+from drmviz.store.pages import connect
 from drmviz.store.rollups import Rollup
 from drmviz.store.schema import TIERS_US
 from drmviz.store.sealing import tiers_for
@@ -41,7 +41,7 @@ def fleet_and_path(tmp_path_factory: pytest.TempPathFactory) -> tuple[KnownFleet
 def without_tiers(path: Path, copy: Path, tiers: set[int]) -> Path:
     """Copy a file and take some tiers out of every block, as retention does."""
     copy.write_bytes(path.read_bytes())
-    connection = apsw.Connection(str(copy))
+    connection = connect(str(copy))
     for tier in tiers:
         connection.execute("DELETE FROM chunk WHERE tier = ?", (tier,))
         connection.execute("UPDATE block SET tiers = tiers & ~?", (1 << tier,))
@@ -110,7 +110,7 @@ def test_a_window_over_blocks_of_different_tiers_has_the_columns_of_the_coarsest
     fleet, path = fleet_and_path
     copy = tmp_path / "h.drmviz"
     copy.write_bytes(path.read_bytes())
-    connection = apsw.Connection(str(copy))
+    connection = connect(str(copy))
     oldest = connection.execute("SELECT min(number) FROM block").get
     connection.execute("DELETE FROM chunk WHERE block = ? AND tier < 2", (oldest,))
     connection.execute("UPDATE block SET tiers = 12, times = NULL WHERE number = ?", (oldest,))
@@ -185,7 +185,7 @@ def test_a_damaged_count_takes_its_means_with_it_and_is_told(
     fleet_and_path: tuple[KnownFleet, Path], tmp_path: Path
 ) -> None:
     copy = without_tiers(fleet_and_path[1], tmp_path / "h.drmviz", {0})
-    connection = apsw.Connection(str(copy))
+    connection = connect(str(copy))
     ((row, blob),) = rows_of(
         connection, "SELECT id, packed FROM chunk WHERE statistic = ? AND tier = 1 LIMIT 1", (COUNT,)
     )
@@ -208,7 +208,7 @@ def test_sealing_costs_no_chunk_of_what_was_never_measured(tmp_path: Path) -> No
     for tick in ticks:
         tick.values[1:] = np.nan
     written(path, ticks)
-    connection = apsw.Connection(str(path))
+    connection = connect(str(path))
 
     kept = connection.execute("SELECT DISTINCT metric, tier FROM chunk ORDER BY 2").fetchall()
     counts = connection.execute("SELECT count(*) FROM chunk WHERE statistic = ?", (COUNT,)).get

@@ -11,6 +11,7 @@ import pytest
 
 from drmviz.errors import StoreError
 from drmviz.store import Store, Writer
+from drmviz.store.pages import connect
 from drmviz.store.schema import SCHEMA_VERSION
 from tests import golden_files
 from tests.golden_files import INTERVAL_S, START_S, TICKS, golden
@@ -79,7 +80,7 @@ def test_the_next_writer_brings_a_file_up_to_date_and_changes_no_number(version:
 
 def test_a_newer_file_is_refused_by_readers_and_writers_and_left_alone(tmp_path: Path) -> None:
     path = copied(SCHEMA_VERSION, tmp_path)
-    connection = apsw.Connection(str(path))
+    connection = connect(str(path))
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()

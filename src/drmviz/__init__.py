@@ -18,6 +18,7 @@ _HOMES = {
     "ScalingPolicy": "drmviz.model.decisions",
     "ScalingDecision": "drmviz.model.decisions",
     "Store": "drmviz.store",
+    "Stores": "drmviz.store",
     "Task": "drmviz.model.tasks",
     "WorkerCapacity": "drmviz.model.resources",
     "draw": "drmviz.drawing",

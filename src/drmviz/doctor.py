@@ -6,18 +6,24 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from drmviz import __version__
 from drmviz.configuration import read_settings, recorded_stores, runs_folder
-from drmviz.errors import DRMVizError
+from drmviz.errors import DRMVizError, StoreError
 from drmviz.machine import limits
 from drmviz.machine.gpu import Gpus
-from drmviz.store import Store
+from drmviz.model.run import RunHeader
+from drmviz.store import Store, repairing
+from drmviz.store.lock import is_being_written
+
+State = Literal["ok", "note", "missing", "wrong"]
+_FAULTS_NAMED, _PAGES_NAMED = 20, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +31,7 @@ class Finding:
     """One thing that was looked at."""
 
     about: str
-    state: Literal["ok", "missing", "wrong"]
+    state: State
     sentence: str
 
     def as_json(self) -> dict[str, Any]:
@@ -39,18 +45,117 @@ def examine_machine() -> list[Finding]:
 
 
 def examine_store(path: Path) -> list[Finding]:
-    """Say what a store holds and how it is doing."""
-    findings = []
-    with Store.open(path) as store:
-        size = path.stat().st_size
-        writing = "being written right now" if store.is_being_written else "closed"
-        findings.append(Finding(about=str(path), state="ok", sentence=f"{size / 1e6:.1f} MB, {writing}"))
-        for header in store.runs():
-            run = store.read(header.id, columns=1, metrics=("cpu_ratio",))
-            said = f"{run.measured_ticks} ticks of {len(run.workers)} workers, {len(run.tasks)} tests: {header.title}"
-            findings.append(Finding(about=f"run {header.id}", state="ok", sentence=said))
-            findings.extend(Finding(about=f"run {header.id}", state="wrong", sentence=note) for note in run.notes)
+    """Say what a store holds and verify every page and checksum of it.
+
+    Raises:
+        StoreError: there is no such file, it is something else, or a newer version wrote it.
+    """
+    account = repairing.examine(path)
+    writing = "being written right now" if is_being_written(path.resolve()) else "closed"
+    form = "its header is damaged" if account.version is None else f"format {account.version}"
+    findings = [Finding(about=str(path), state="ok", sentence=f"{path.stat().st_size / 1e6:.1f} MB, {writing}, {form}")]
+    if not account.has_checksums:
+        sentence = (
+            "its pages carry no checksums, as an earlier version wrote it: damage of anything but samples may go"
+            " unseen. `drmviz doctor --repair` writes a copy that has them"
+        )
+        findings.append(Finding(about=str(path), state="note", sentence=sentence))
+    try:
+        with Store.open(path) as store:
+            for header in store.runs():
+                findings.extend(_run(store, header))
+            findings.extend(
+                Finding(about="structure", state="wrong", sentence=f"SQLite says: {fault}")
+                for fault in store.structure_faults(_FAULTS_NAMED)
+            )
+    except StoreError as error:
+        findings.append(Finding(about=str(path), state="wrong", sentence=error.reason))
+    findings.extend(_damage(account, state="wrong"))
+    if not account.is_whole:
+        sentence = f"`drmviz doctor {path} --repair` writes a new file of everything that is whole; this one stays"
+        findings.append(Finding(about="remedy", state="note", sentence=sentence))
     return findings
+
+
+def repair_store(path: Path, to: Path | None) -> tuple[Path, list[Finding]]:
+    """Write everything that is whole of a store into a new file; return where it lies, and what is lost.
+
+    Raises:
+        StoreError: somebody writes it, it is something else, or nothing of it is whole.
+        OutputError: the new file cannot be written, or something is there already.
+    """
+    target, account = repairing.repair(path, to)
+    taken = Finding(about=str(target), state="ok", sentence=f"everything whole of {path}, which stays as it is")
+    return target, [taken, *_damage(account, state="missing")]
+
+
+def _run(store: Store, header: RunHeader) -> Iterator[Finding]:
+    about = f"run {header.id}"
+    try:
+        run = store.read(header.id, columns=1, metrics=("cpu_ratio",))
+    except StoreError as error:
+        yield Finding(about=about, state="wrong", sentence=error.reason)
+        return
+    said = f"{run.measured_ticks} ticks of {len(run.workers)} workers, {len(run.tasks)} tests: {header.title}"
+    yield Finding(about=about, state="ok", sentence=said)
+    for note in run.notes:
+        yield Finding(about=about, state="note", sentence=note)
+
+
+def _damage(account: repairing.Account, *, state: State) -> Iterator[Finding]:
+    """Say what is whole, and name what is not by run, time and page."""
+    blocks = len(account.blocks)
+    whole = f"{account.whole_blocks} of {blocks} blocks of ten minutes are whole"
+    yield Finding(about="blocks", state="ok" if account.whole_blocks == blocks else state, sentence=whole)
+    losses = account.losses()
+    for loss in losses[:_FAULTS_NAMED]:
+        yield Finding(about=f"run {loss.run_id}", state=state, sentence=_loss(loss))
+    if len(losses) > _FAULTS_NAMED:
+        yield Finding(about="blocks", state=state, sentence=f"and {len(losses) - _FAULTS_NAMED} more are not whole")
+    for run in sorted(account.lost_headers):
+        sentence = "its header is lost: its title, labels and beginning are unknown"
+        yield Finding(about=f"run {account.run_ids[run]}", state=state, sentence=sentence)
+    for table, rows in account.rows.items():
+        if table in ("block", "chunk", "tick"):
+            continue
+        for run, count in sorted(rows.lost.items()):
+            sentence = f"{count} {repairing.EVENTS.get(table, table)} lost{_on(rows.pages)}"
+            yield Finding(about=f"run {account.run_ids[run]}", state=state, sentence=sentence)
+        if not rows.lost and (rows.pages or rows.refused):
+            sentence = f"{repairing.EVENTS.get(table, table)} are lost, nobody can say how many{_on(rows.pages)}"
+            yield Finding(about=table, state=state, sentence=sentence)
+    if account.index_pages:
+        sentence = f"damaged, without loss of what is recorded{_on(account.index_pages)}"
+        yield Finding(about="structure", state=state, sentence=sentence)
+    for run, count in sorted(account.strangers.items()):
+        sentence = f"samples of {count} workers are here whose names are lost: they are not shown"
+        yield Finding(about=f"run {account.run_ids[run]}", state="note", sentence=sentence)
+    yield from _log(account, state=state)
+
+
+def _log(account: repairing.Account, *, state: State) -> Iterator[Finding]:
+    if account.log_commits:
+        sentence = f"its -wal holds {account.log_commits} commits that are not in the file itself yet"
+        yield Finding(about="-wal", state="ok", sentence=sentence)
+    if account.lost_commits:
+        sentence = f"{account.lost_commits} commits (about that many ticks) at and behind a damaged place are lost"
+        yield Finding(about="-wal", state=state, sentence=sentence)
+    if account.is_log_damaged:
+        yield Finding(about="-wal", state=state, sentence="its beginning is damaged: nothing of it can be read")
+
+
+def _loss(loss: repairing.Loss) -> str:
+    start, end = (datetime.fromtimestamp(at_s).astimezone() for at_s in (loss.start_s, loss.end_s))
+    when = f"{start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S}"
+    pieces = "one piece" if loss.lost_pieces == 1 else f"{loss.lost_pieces or 'an unknown number of'} pieces"
+    what = "nothing is left" if loss.is_lost else f"{pieces} lost"
+    return f"{when}: {what}{_on(loss.pages)}" if loss.pages or not loss.why else f"{when}: {what} ({loss.why})"
+
+
+def _on(pages: Collection[int]) -> str:
+    named = sorted(pages)[:_PAGES_NAMED]
+    more = f" and {len(pages) - len(named)} more" if len(pages) > len(named) else ""
+    return f" (page{'s' if len(pages) > 1 else ''} {', '.join(map(str, named))}{more})" if pages else ""
 
 
 def _python() -> Iterator[Finding]:

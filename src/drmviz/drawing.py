@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,18 @@ from drmviz.figures.saving import FORMATS, write
 from drmviz.model.metrics import METRICS
 from drmviz.model.run import Run
 from drmviz.report import dashboard, page
-from drmviz.store import Store
+from drmviz.store import Stores
 from drmviz.system import SystemFiles
 
+Histories = str | Path | Sequence[str | Path]
+"""The path of a recorded history, or those of several that are read as one."""
 DASHBOARD = "dashboard"
 COLUMNS = 600
 """Columns of a picture unless asked otherwise: about as many as a screen shows."""
 
 
 def draw(
-    store: str | Path,
+    store: Histories,
     *,
     figures: Sequence[str] = ("all",),
     formats: Sequence[str] = ("html",),
@@ -37,11 +39,12 @@ def draw(
     workers: Sequence[str] | None = None,
     name: str = "{stem}",
     page_theme: ThemeName | None = None,
+    offsets: Mapping[str, float] | None = None,
 ) -> list[Path]:
-    """Draw figures of one recorded run and return the files written.
+    """Draw figures of one recorded run, or of those of many machines as one, and return the files written.
 
     Args:
-        store: path of a recorded history.
+        store: path of a recorded history; of several, which are read as one: workers then are `HOST/ID`.
         figures: stems of `drmviz.figures.FIGURES`, or `all` of them; `dashboard` is all of them on one page of HTML.
         formats: of html, png, svg, pdf, json.
         output_dir: where the files go; made when missing.
@@ -53,9 +56,12 @@ def draw(
         workers: only these rows, never merged.
         name: file name without its suffix; `{stem}` stands for the figure.
         page_theme: fixes the theme of the dashboard, which else follows its reader.
+        offsets: seconds to be added to every time of a history, by its host, the stem of its file or its path;
+            pictures and pages say which. Recorded wall time where nothing is said.
 
     Raises:
         UsageError: no such figure or format.
+        InvalidValueError: no such run, worker or offset.
         StoreError: the history cannot be read.
         OutputError: a file cannot be written.
     """
@@ -75,7 +81,7 @@ def draw(
     except OSError as error:
         raise OutputError(folder, error.strerror or str(error)) from error
     written = []
-    with Store.open(store) as history:
+    with opened(store, offsets) as history:
         for stem in stems:
             module = load(stem)
             needed = module.needs(options)
@@ -98,32 +104,51 @@ def draw(
     if has_dashboard:
         target = folder / f"{name.replace('{stem}', DASHBOARD)}.html"
         asked: dict[str, Any] = {"run_id": run_id, "start_s": start_s, "end_s": end_s, "columns": columns}
-        written.append(write_dashboard(store, target, **asked, workers=workers, theme=page_theme, title=options.title))
+        asked |= {"workers": workers, "offsets": offsets}
+        written.append(write_dashboard(store, target, **asked, theme=page_theme, title=options.title))
     return written
 
 
-def _refuse_the_store_itself(target: Path, store: str | Path) -> None:
-    if target.resolve() == Path(store).expanduser().resolve():
+def opened(store: Histories, offsets: Mapping[str, float] | None = None) -> Stores:
+    """Open one history or several as one, for reading.
+
+    Raises:
+        InvalidValueError: no history, or an offset of one that is not there.
+        StoreError: one of them cannot be read.
+    """
+    return Stores.open(_paths(store), offsets=offsets)
+
+
+def _paths(store: Histories) -> Sequence[str | Path]:
+    return [store] if isinstance(store, str | Path) else store
+
+
+def _refuse_the_store_itself(target: Path, store: Histories) -> None:
+    if target.resolve() in [Path(path).expanduser().resolve() for path in _paths(store)]:
         raise OutputError(target, "it is the recorded history itself")
 
 
-def runs_for_report(store: str | Path, run_id: str | None = None) -> tuple[Run, Run]:
-    """Read what summaries and the report need: the workers' run, and the host's."""
-    with Store.open(store) as history:
+def runs_for_report(
+    store: Histories, run_id: str | None = None, *, offsets: Mapping[str, float] | None = None
+) -> tuple[Run, Run]:
+    """Read what summaries and the report need: the workers' run, and the hosts'."""
+    with opened(store, offsets) as history:
         workers = history.read(run_id, columns=COLUMNS, statistics=("mean", "max"))
         return workers, history.read(run_id, columns=COLUMNS, kinds=("host",), statistics=("mean", "max"))
 
 
-def write_report(store: str | Path, path: str | Path, *, run_id: str | None = None) -> Path:
-    """Write the one-file report of a recorded run and return its path."""
+def write_report(
+    store: Histories, path: str | Path, *, run_id: str | None = None, offsets: Mapping[str, float] | None = None
+) -> Path:
+    """Write the one-file report of a recorded run, or of several as one, and return its path; see `draw`."""
     target = Path(path).expanduser()
     _refuse_the_store_itself(target, store)
-    run, host = runs_for_report(store, run_id)
+    run, host = runs_for_report(store, run_id, offsets=offsets)
     return _saved(page.render(run, host), target)
 
 
 def write_dashboard(
-    store: str | Path,
+    store: Histories,
     path: str | Path,
     *,
     run_id: str | None = None,
@@ -133,6 +158,7 @@ def write_dashboard(
     workers: Sequence[str] | None = None,
     theme: ThemeName | None = None,
     title: str | None = None,
+    offsets: Mapping[str, float] | None = None,
 ) -> Path:
     """Write the one-file dashboard of a recorded run and return its path; the arguments are those of `draw`.
 
@@ -140,7 +166,7 @@ def write_dashboard(
     """
     target = Path(path).expanduser()
     _refuse_the_store_itself(target, store)
-    with Store.open(store) as history:
+    with opened(store, offsets) as history:
         read = partial(history.read, run_id, start_s=start_s, end_s=end_s, columns=columns, workers=workers)
         run = read(metrics=dashboard.NEEDS, means=dashboard.MEANS)
         if not any(run.is_measured(metric) for metric in dashboard.NEEDS[:3]):

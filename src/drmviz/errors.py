@@ -71,11 +71,11 @@ class StoreError(DRMVizError):
 class StoreBusyError(StoreError):
     """Another process writes this store."""
 
-    def __init__(self, path: object, *, pid: int | None) -> None:
+    def __init__(
+        self, path: object, *, pid: int | None, remedy: str = "Wait until it ends, or name another file with --store."
+    ) -> None:
         holder = f"process {pid}" if pid else "another process"
-        super().__init__(
-            path, f"{holder} is writing it", remedy="Wait until it ends, or name another file with --store."
-        )
+        super().__init__(path, f"{holder} is writing it", remedy=remedy)
         self.pid = pid
 
 
@@ -103,8 +103,10 @@ class MissingExtraError(DRMVizError):
 class OutputError(DRMVizError):
     """A file cannot be written where it was asked for."""
 
-    def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"Cannot write {str(path)!r}: {reason}. Name a writable place with --output-dir or -o.")
+    def __init__(
+        self, path: object, reason: str, *, remedy: str = "Name a writable place with --output-dir or -o."
+    ) -> None:
+        super().__init__(f"Cannot write {str(path)!r}: {reason}. {remedy}")
         self.path = path
 
 

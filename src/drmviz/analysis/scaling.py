@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from drmviz.analysis.recordings import recordings
 from drmviz.analysis.utilization import rows_of, series
 from drmviz.model.decisions import RECORDING_ENDED, FleetChange, ScalingDecision
 from drmviz.model.metrics import METRICS, FloatArray, Metric, Statistic
@@ -152,7 +153,24 @@ def episodes(run: Run, use: Mapping[Metric, FloatArray] | None = None) -> tuple[
     Args:
         run: the window.
         use: how busy the fleet was, by metric, as `fleet_use` returns it; what is not there is not looked up.
+
+    Where several recordings were read as one, what followed a decision is looked up in its own.
     """
+    if len(run.origins) < 2:
+        return _episodes(run, use)
+    parts = recordings(run)
+    found: list[Episode] = []
+    for host in dict.fromkeys(decision.host for decision in run.decisions):
+        own = parts.get(host or "")
+        if own is None:  # nothing else of it lies in the window
+            alone = replace(run, decisions=tuple(each for each in run.decisions if each.host == host), changes=())
+            found += _episodes(alone, None)
+        else:
+            found += _episodes(own, {metric: fleet_use(own, metric) for metric in use or {}})
+    return tuple(sorted(found, key=lambda episode: (episode.newest.decided_at_s, episode.since_s)))
+
+
+def _episodes(run: Run, use: Mapping[Metric, FloatArray] | None) -> tuple[Episode, ...]:
     watch = _Watch(run, use or {})
     found: list[Episode] = []
     held: list[ScalingDecision] = []

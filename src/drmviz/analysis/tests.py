@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
+from drmviz.analysis.recordings import recordings
 from drmviz.model.run import Run
 from drmviz.model.tasks import BAD_OUTCOMES, Task
 
@@ -120,7 +121,7 @@ def tests(run: Run) -> TestTable:
         last_end_s=max((task.ended_at_s for task in run.tasks), default=None),
         startup_s=None if first_s is None else max(0.0, first_s - run.header.started_at_s),
         peak=_peak(run),
-        tail=_tail(run),
+        tail=_longest_tail(run),
     )
 
 
@@ -154,6 +155,14 @@ def _peak(run: Run) -> Peak | None:
     raised = next((task for task in there if task.memory_bytes), None)
     reached = raised or there[0]
     return Peak(bytes=highest, worker=reached.worker, test=raised.name if raised else None)
+
+
+def _longest_tail(run: Run) -> Tail | None:
+    """Return the tail of the run; of several recordings the longest one, since no test moves from one to another."""
+    if len(run.origins) < 2:
+        return _tail(run)
+    tails = [tail for part in recordings(run).values() if (tail := _tail(part)) is not None]
+    return max(tails, key=lambda tail: tail.seconds, default=None)
 
 
 def _tail(run: Run) -> Tail | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -13,23 +14,48 @@ from drmviz.errors import UsageError
 from drmviz.model.text import storable
 
 Stores = Annotated[
-    list[Path] | None, typer.Argument(metavar="[STORE]", help="A recorded history; the newest one when left out.")
+    list[Path] | None,
+    typer.Argument(
+        metavar="[STORE]...",
+        help="A recorded history, or several, which are read as one; the newest one when left out.",
+    ),
+]
+Offsets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--offset",
+        metavar="HOST=S",
+        help="Seconds to add to every time of a store, named by its host, file name or path; repeat for more.",
+    ),
 ]
 RunId = Annotated[
-    str | None, typer.Option("--run", metavar="ID", help="Which run of the store; its newest by default.")
+    str | None, typer.Option("--run", metavar="ID", help="Which run; the newest of each store by default.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _LATEST_S = 1e11
 
 
-def one_store(stores: list[Path] | None) -> Path:
-    """Return the store that was named, else the configured one, else the newest."""
-    if stores and len(stores) > 1:
-        raise UsageError("Only one STORE can be read at a time for now; name them one after the other.")
-    if stores:
-        return stores[0]
-    return read_settings().store or newest_store()
+def named_stores(stores: list[Path] | None) -> list[Path]:
+    """Return the stores that were named, else the configured one, else the newest."""
+    return stores or [read_settings().store or newest_store()]
+
+
+def offsets_of(pairs: list[str] | None) -> dict[str, float]:
+    """Return `HOST=SECONDS` pairs as a dictionary."""
+    offsets: dict[str, float] = {}
+    for pair in pairs or ():
+        host, separator, text = pair.rpartition("=")
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = nan
+        if not host or not separator or not isfinite(seconds):
+            raise UsageError(f"--offset {pair!r} is not of the form HOST=SECONDS, such as ci-2=-3600 or ci-2=0.25.")
+        if host in offsets:
+            raise UsageError(f"--offset {pair!r} is the second one for {host!r}; give it one.")
+        offsets[host] = seconds
+    return offsets
 
 
 def moment_s(text: str | None, option: str) -> float | None:

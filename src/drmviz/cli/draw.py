@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from drmviz.cli.arguments import RunId, Stores, moment_s, one_store
+from drmviz.cli.arguments import Offsets, RunId, Stores, moment_s, named_stores, offsets_of
 from drmviz.configuration import read_settings
 from drmviz.errors import UsageError
 
@@ -32,8 +32,9 @@ def draw(
     title: Annotated[str | None, typer.Option()] = None,
     width: Annotated[int | None, typer.Option(min=200, max=20_000, help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(min=150, max=20_000, help="Pixels.")] = None,
+    offset: Offsets = None,
 ) -> None:
-    """Write figures of a run, or all of them on one page: the dashboard."""
+    """Write figures of a run, or all of them on one page: the dashboard; several stores are drawn as one."""
     from drmviz.drawing import draw as draw_files
     from drmviz.figures.base import FigureOptions
     from drmviz.model.metrics import DRAWN_STATISTICS, METRICS
@@ -59,7 +60,7 @@ def draw(
         height=height,
     )
     written = draw_files(
-        one_store(stores),
+        named_stores(stores),
         figures=figure or ["all"],
         formats=[kind for kinds in format_ or ["html"] for kind in kinds.split(",")],
         output_dir=output_dir,
@@ -70,6 +71,7 @@ def draw(
         columns=columns,
         workers=named,
         page_theme=options.theme if "theme" in settings.origins else None,
+        offsets=offsets_of(offset),
     )
     for path in written:
         print(path)

@@ -114,7 +114,7 @@ def _decisions(history: ScalingHistory, theme: Theme) -> dict[str, Any]:
 def _fields(told: Told) -> list[Any]:
     decision = told.decision
     return [
-        decision.action, decision.count, decision.reason, decision.metric, decision.value, decision.threshold,
+        decision.action, decision.count, decision.said, decision.metric, decision.value, decision.threshold,
         decision.window_s, decision.cooldown_remaining_s, list(decision.worker_ids), decision.worker_type,
         decision.utilization, iso(np.array([decision.decided_at_s]))[0], told.times,
     ]  # fmt: skip

@@ -104,7 +104,7 @@ def decision_hover(episode: Episode, *, start_s: float, end_s: float) -> tuple[s
     left_s, utilization = _finite(decision.cooldown_remaining_s), _finite(decision.utilization)
     lines = [
         f"{when} UTC · {heading(episode)}",
-        *wrapped(decision.reason, letters=_HOVER_LETTERS, lines=_HOVER_LINES),
+        *wrapped(decision.said, letters=_HOVER_LETTERS, lines=_HOVER_LINES),
         based_on(decision),
         "" if left_s is None else f"cooldown {duration(left_s)} left" if left_s > 0 else "no cooldown left",
         f"utilization {percent(utilization * 100)}" if utilization is not None else "",
@@ -123,7 +123,7 @@ def gathered_hover(decisions: Sequence[ScalingDecision], *, start_s: float, end_
     change = f", {badge(decisions[0])[0]}{count(total, 'worker')} in all" if total else ""
     lines = [f"{when} UTC · {len(decisions):,} decisions to {kind}{change}"]
     for decision in decisions[:_MOST_LISTED]:
-        reason = " ".join(wrapped(decision.reason, letters=_HOVER_LETTERS, lines=1))
+        reason = " ".join(wrapped(decision.said, letters=_HOVER_LETTERS, lines=1))
         lines.append(f"{moment(decision.decided_at_s, start_s, end_s)} {badge(decision)} {reason}".strip())
     more = len(decisions) - _MOST_LISTED
     return (*lines, f"and {more:,} more") if more > 0 else tuple(lines)
@@ -143,7 +143,7 @@ def changes_hover(fate: Fate, changes: Sequence[FleetChange], *, start_s: float,
 def item(episode: Episode, *, start_s: float, end_s: float) -> Item:
     """Return the entry of the list for a decision, or for a run of them to hold."""
     decision = episode.newest
-    reason = decision.reason or based_on(decision) or "no reason was given"
+    reason = decision.said_or(based_on(decision) or "no reason was given")
     return Item(
         kind=KINDS[decision.action],
         badge=badge(decision),

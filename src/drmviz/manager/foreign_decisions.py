@@ -66,6 +66,7 @@ def _decision(shown: object, read_at_s: float, rejected: list[str]) -> tuple[Sca
         metric=_text(of("metric")),
         worker_ids=worker_ids,
         worker_type=_text(of("worker_type")),
+        host=None,
         **{name: _number(of(name)) for name in _NUMBERS},
     )
     if decided_at_s is None and (isinstance(stated, str) or number_of(stated) is not None):

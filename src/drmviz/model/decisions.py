@@ -29,6 +29,18 @@ class ScalingDecision:
     worker_ids: tuple[str, ...] = ()
     worker_type: str | None = None
     utilization: float | None = None
+    host: str | None = None
+    """Name of the recording that it is of, where several are read as one; see `model.run.Origin`."""
+
+    @property
+    def said(self) -> str:
+        """The reason, after the name of the recording where there are several."""
+        return self.said_or("")
+
+    def said_or(self, otherwise: str) -> str:
+        """Return the same with other words where no reason was given."""
+        reason = self.reason or otherwise
+        return f"{self.host}: {reason}" if self.host and reason else reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

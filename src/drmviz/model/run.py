@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,32 @@ class RunHeader:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else is known: `command` (list), `exit_code`, `pytest`, `xdist`, `workers_asked`, `python`, `drmviz`,
     `scaling_policy` (object)."""
+
+
+RecordingState = Literal["finished", "being written", "cut off", "empty"]
+"""Cut off: its recorder ended without closing it. Empty: nothing was measured in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """One of the files that were read as one, or one that was read with an offset."""
+
+    name: str
+    """By which its workers, providers and decisions are told apart; never with a slash."""
+    store: str
+    """Path of the file."""
+    host: str
+    """Where it was recorded; empty where that is not known."""
+    run_ids: tuple[str, ...]
+    offset_s: float
+    """Seconds that were added to every time of the file; 0 is recorded wall time."""
+    first_s: float | None
+    """When the first of what is read of it was measured, offset included; None where nothing was."""
+    end_s: float | None
+    """Just after the last of it."""
+    state: RecordingState
+    exit_code: Any = None
+    """Of the recorded command; None where not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +92,8 @@ class Run:
     """float64, shape (workers,): the mean over every measured tick of the window; see `mean_of`."""
     notes: tuple[str, ...] = ()
     """What the reader of this history should know: damage, a clock that jumped, a recorder that was killed."""
+    origins: tuple[Origin, ...] = ()
+    """The files that were read as one, in the order they were named; empty where one was read as it stands."""
     _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Columns of facts about workers that were asked for: thousands of workers are gone through once."""
 

@@ -107,7 +107,9 @@ def behind(found: Sequence[Entry]) -> Numbers:
 
 
 def next_decision(run: Run, use: Mapping[Metric, FloatArray]) -> Next | None:
-    """Return what is known of the next decision; None where neither a policy nor a decision is."""
+    """Return what is known of the next decision; None where neither a policy nor a decision is, or of many fleets."""
+    if len(run.origins) > 1:
+        return None
     policy = run.policy
     newest = max(run.decisions, key=lambda decision: decision.decided_at_s, default=None)
     if newest is None and not policy.is_known:
@@ -137,7 +139,7 @@ def _decided(episode: Episode, start_s: float, end_s: float) -> Entry:
         badge=badge(decision),
         tone=_TONES[decision.action],
         heading=heading(episode),
-        sentence=cut(decision.reason or based_on(decision) or "no reason was given", 240),
+        sentence=cut(decision.said_or(based_on(decision) or "no reason was given"), 240),
         then=" · ".join(after(episode.aftermath)),
         when=stretch(episode.since_s, decision.decided_at_s, start_s, end_s),
         since_s=episode.since_s,

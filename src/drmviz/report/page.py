@@ -133,7 +133,8 @@ def _facts(run: Run, sums: Study) -> list[tuple[str, str]]:
     ended = wording.iso(header.ended_at_s)
     found = [
         ("Command", shlex.join(str(word) for word in words) if words else str(command or header.title)),
-        ("Host", header.host or "unknown"),
+        ("Hosts" if len(run.origins) > 1 else "Host", header.host or "unknown"),
+        ("Clock", wording.origins_said(run.origins) if run.origins else ""),
         ("Started", wording.iso(header.started_at_s) or ""),
         ("Ended", ended or "unknown: still being written, or its recorder was killed"),
         ("Took", wording.seconds(sums.wall_s)),

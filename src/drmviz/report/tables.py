@@ -13,7 +13,7 @@ from drmviz.analysis.utilization import wall_s
 from drmviz.figures.scaling_words import after, badge, levels
 from drmviz.model.decisions import RECORDING_BEGAN, FleetChange, ScalingDecision
 from drmviz.model.resources import WorkerCapacity
-from drmviz.model.run import Run
+from drmviz.model.run import Origin, Run
 from drmviz.model.workers import Incarnation
 from drmviz.report import wording
 from drmviz.report.wording import clean, cut, iso
@@ -27,7 +27,7 @@ _NAMED = 3
 
 def tests_json(run: Run) -> dict[str, Any]:
     """Return each test once, in the order of the starts; unknown is null."""
-    return {"tests": [_test(row) for row in tests(run).rows]}
+    return {"tests": [_test(row) for row in tests(run).rows], **_recordings(run)}
 
 
 def runs_json(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> dict[str, Any]:
@@ -39,10 +39,15 @@ def runs_json(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> di
 def tables_of_tests(run: Run, *, top: int = 25) -> list[Table]:
     """Return the slowest tests, the hungriest, and the sums by worker."""
     table = tests(run)
-    drawn = [_ranked(f"Slowest tests (of {len(table.rows)})", table.slowest(top))]
+    with_hosts = len(run.origins) > 1
+    drawn = [_ranked(f"Slowest tests (of {len(table.rows)})", table.slowest(top), with_hosts=with_hosts)]
     hungriest = table.hungriest(top)
     if hungriest:
-        drawn.append(_ranked("Hungriest tests: those that raised their process's memory mark most", hungriest))
+        drawn.append(
+            _ranked(
+                "Hungriest tests: those that raised their process's memory mark most", hungriest, with_hosts=with_hosts
+            )
+        )
     drawn.append(_by_worker(table))
     return drawn
 
@@ -51,6 +56,9 @@ def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> T
     """Return one row for each recorded run, newest first."""
     with_stores = bool(stores)
     table = _table("Recorded runs", "run", "started", ">lasted", ">workers", ">tests", ">failed", "exit", "title")
+    with_hosts = len({run.header.host for run in runs}) > 1
+    if with_hosts:
+        table.add_column("host", overflow="fold")
     if with_stores:
         table.add_column("store", overflow="fold")
     pairs = zip(runs, stores or [""] * len(runs), strict=True)
@@ -67,7 +75,8 @@ def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> T
             "?" if code is None else cut(str(code), 6),
             cut(run.header.title, 60),
         ]
-        _add(table, *cells, *([clean(store)] if with_stores else []))
+        host = [cut(run.header.host or "?", 40)] if with_hosts else []
+        _add(table, *cells, *host, *([clean(store)] if with_stores else []))
     return table
 
 
@@ -80,7 +89,58 @@ def decisions_json(run: Run) -> dict[str, Any]:
             {"at_s": change.at_s, "worker": change.worker, "change": change.change, "why": change.why}
             for change in run.changes
         ],
+        **_recordings(run),
     }
+
+
+def _recordings(run: Run) -> dict[str, Any]:
+    """Return what was read as one, and the offsets; nothing where one store was read as it stands."""
+    if not run.origins:
+        return {}
+    return {"recordings": [_recording(origin) for origin in run.origins], "notes": list(run.notes)}
+
+
+def _recording(origin: Origin) -> dict[str, Any]:
+    return {
+        "name": origin.name or None,
+        "host": origin.host or None,
+        "store": origin.store,
+        "runs": list(origin.run_ids),
+        "offset_s": origin.offset_s,
+        "first_at_s": origin.first_s,
+        "end_at_s": origin.end_s,
+        "state": origin.state,
+        "exit_code": origin.exit_code,
+    }
+
+
+def tables_of_origins(run: Run) -> list[Table]:
+    """Return which recordings were read as one, by which clock; nothing where one store was read as it stands."""
+    if not run.origins:
+        return []
+    day = _day(at_s for origin in run.origins for at_s in (origin.first_s, origin.end_s) if at_s is not None)
+    table = _table(
+        f"{wording.origins_said(run.origins)}, {day or 'times in'} UTC",
+        "name",
+        "host",
+        "first",
+        "end",
+        ">offset",
+        "state",
+        "store",
+    )
+    table.columns[-1].no_wrap, table.columns[-1].overflow = False, "fold"
+    for origin in run.origins:
+        _add(
+            table,
+            cut(origin.name or "–", 40),
+            cut(origin.host or "?", 40),
+            *("–" if at_s is None else _moments(at_s, at_s, day) for at_s in (origin.first_s, origin.end_s)),
+            wording.offset(origin.offset_s),
+            origin.state,
+            clean(origin.store),
+        )
+    return [table]
 
 
 def tables_of_decisions(run: Run, *, every: bool = False) -> list[Table]:
@@ -155,6 +215,7 @@ def _decision(decision: ScalingDecision) -> dict[str, Any]:
         "worker_ids": list(decision.worker_ids),
         "worker_type": decision.worker_type,
         "utilization": _finite(decision.utilization),
+        **({} if decision.host is None else {"host": decision.host}),
     }
 
 
@@ -166,12 +227,15 @@ def _finite(value: float | None) -> float | None:
 def _decisions_table(found: Sequence[Episode]) -> Table:
     day = _day(episode.decisions[place].decided_at_s for episode in found for place in (0, -1))
     title = f"Scaling decisions, {day or 'times in'} UTC"
-    table = _table(title, "time", ">", "reason → what followed", ">value", ">threshold", wide=2)
+    with_hosts = any(episode.newest.host for episode in found)
+    hosts = ["host"] if with_hosts else []
+    table = _table(title, "time", *hosts, ">", "reason → what followed", ">value", ">threshold", wide=2 + len(hosts))
     for episode in found:
         decision, times, then = episode.newest, len(episode.decisions), " · ".join(after(episode.aftermath))
         _add(
             table,
             _moments(episode.since_s, decision.decided_at_s, day),
+            *([cut(decision.host or "", 40)] if with_hosts else []),
             badge(decision) + (f" {times:,}×" if times > 1 else ""),
             cut(decision.reason, _LONGEST_NAME) + (f"\n→ {then}" if then else ""),
             *levels(decision),
@@ -222,6 +286,7 @@ def _run(run: Run, store: str | None) -> dict[str, Any]:
         "host": header.host,
         "exit_code": header.facts.get("exit_code"),
         "store": store,
+        "offset_s": run.origins[0].offset_s if run.origins else 0.0,
         "tests": dict(found.outcomes),
         "notes": list(run.notes),
         "workers": [_worker(life) for worker in run.workers for life in worker.incarnations],
@@ -251,7 +316,7 @@ def capacity_json(capacity: WorkerCapacity) -> dict[str, Any]:
     }
 
 
-def _ranked(title: str, rows: Sequence[TestRow]) -> Table:
+def _ranked(title: str, rows: Sequence[TestRow], *, with_hosts: bool) -> Table:
     table = _table(title, ">time", ">CPU", ">memory", "outcome", "worker", "test")
     for row in rows:
         task = row.last
@@ -264,7 +329,7 @@ def _ranked(title: str, rows: Sequence[TestRow]) -> Table:
             cpu,
             memory,
             cut(task.outcome, 12) + again,
-            cut(task.worker, 16),
+            cut(task.worker, 16 if not with_hosts else 40),
             cut(task.name, _LONGEST_NAME),
         )
     return table

@@ -48,6 +48,8 @@ def template(name: str) -> Template:
         sign=lambda outcome: SIGNS.get(outcome, "·"),
         iso=wording.iso,
         cells=_cells,
+        offset=wording.offset,
+        origins_said=wording.origins_said,
     )
     environment.globals.update(count=count)
     return environment.get_template(name)

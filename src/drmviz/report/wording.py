@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drmviz.model.run import Origin
 
 NOT_MEASURED = "not measured"
 _LONGEST = 4000
@@ -86,6 +91,18 @@ def size(value: float | None) -> str:
         if value >= worth:
             return f"{value / worth:.1f} {unit}" if value < 100 * worth else f"{value / worth:.0f} {unit}"
     return f"{value:.0f} B"
+
+
+def offset(value: float) -> str:
+    """Return what was added to every time: "none", "-3600 s", "+0.25 s"."""
+    return f"{value:+.6f}".rstrip("0").rstrip(".") + " s" if value else "none"
+
+
+def origins_said(origins: Sequence[Origin]) -> str:
+    """Return how many recordings were read as one, and by which clock: recorded wall time, or with how many offsets."""
+    moved = sum(bool(origin.offset_s) for origin in origins)
+    clock = f"{count(moved, 'offset')} given" if moved else "recorded wall time"
+    return f"{count(len(origins), 'recording')} read as one, {clock}" if len(origins) > 1 else clock
 
 
 def cores(value: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from drmviz.store.backup import back_up
-from drmviz.store.reader import Store
+from drmviz.store.reader import Store, Stores
 from drmviz.store.recording import Recording
+from drmviz.store.retention import Retention
 from drmviz.store.writer import Writer
 
-__all__ = ["Recording", "Store", "Writer", "back_up"]
+__all__ = ["Recording", "Retention", "Store", "Stores", "Writer", "back_up"]

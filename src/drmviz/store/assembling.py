@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,8 +85,9 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         for statistic in asked.statistics
     }
     totals = {metric: Totals(len(shown)) for metric in (*asked.metrics, *asked.means)}
-    damaged = sum(part.damaged for part in found)
+    damaged: Counter[str] = Counter()
     for part in found:
+        damaged[part.name] += part.damaged
         row_of = _Rows(part.row_of)
         for piece in part.pieces:
             rows = row_of.of(piece.members)
@@ -95,15 +97,18 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
             try:
                 unpacked = _unpacked(piece, tuple(totals), shown_here)
             except DamagedFrameError:
-                damaged += 1
+                damaged[part.name] += 1
                 continue
             rows, members = rows[shown_here], piece.members[shown_here]
             for numbers in unpacked:
                 weights = _weights_of(members, part.resized, numbers.metric)
                 _place(numbers, piece.at_us, rows, columns, grids, totals[numbers.metric], weights)
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    if damaged:
-        notes.append(f"{damaged} piece{'s' if damaged > 1 else ''} of this window are damaged and left out")
+    notes += [
+        (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
+        for name, many in damaged.items()
+        if many
+    ]
     return Run(
         header=gathered.header,
         start_s=window.start_us / 1e6,
@@ -116,7 +121,7 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
         measured_ticks=sum(part.ticks for part in found),
         decisions=tuple(sorted((d for part in found for d in part.decisions), key=lambda d: d.decided_at_s)),
         changes=changes_of(shown, window.start_us, window.end_us),
-        tasks=tuple(task for part in found for task in part.tasks),
+        tasks=tuple(sorted((task for part in found for task in part.tasks), key=lambda task: task.started_at_s)),
         cloud=tuple(sorted((usage for part in found for usage in part.cloud), key=lambda usage: usage.at_s)),
         means={metric: total.means() for metric, total in totals.items()},
         notes=tuple(notes),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import apsw
 
-from drmviz.errors import OutputError, StoreDamagedError
-from drmviz.store.connections import ReadConnection
+from drmviz.errors import OutputError
+from drmviz.store.connections import ReadConnection, damaged
+from drmviz.store.pages import RESERVED_BYTES, connect
 
 
 def back_up(store: str | Path, to: str | Path) -> Path:
@@ -29,17 +30,15 @@ def back_up(store: str | Path, to: str | Path) -> Path:
         target /= source.name
     if os.path.lexists(target):
         raise OutputError(target, "something is there already, and a backup writes over nothing")
-    reading = ReadConnection(source)
+    reading = ReadConnection(source, every_page=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.touch(exist_ok=False)
         _copy(reading.connection, partial)
-        _publish(partial, target)
+        publish(partial, target)
     except apsw.CorruptError as error:
-        raise StoreDamagedError(
-            source, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
-        ) from error
+        raise damaged(source, error) from error
     except FileExistsError as error:
         raise OutputError(target, "something is there already, and a backup writes over nothing") from error
     except OSError as error:
@@ -54,7 +53,8 @@ def back_up(store: str | Path, to: str | Path) -> Path:
 
 
 def _copy(source: apsw.Connection, partial: Path) -> None:
-    copy = apsw.Connection(str(partial))
+    is_checked = source.reserve_bytes() == RESERVED_BYTES
+    copy = connect(str(partial), new=is_checked)
     try:
         with copy.backup("main", source, "main") as pages:
             pages.step(-1)  # all in one read transaction: a copy in slices would begin anew with each tick
@@ -63,7 +63,7 @@ def _copy(source: apsw.Connection, partial: Path) -> None:
         copy.close()
 
 
-def _publish(partial: Path, target: Path) -> None:
+def publish(partial: Path, target: Path) -> None:
     """Give the finished copy its name, durably, and only if that is still free."""
     with partial.open("rb") as written:
         os.fsync(written.fileno())

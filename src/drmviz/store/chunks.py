@@ -69,6 +69,12 @@ def checked(blob: bytes, *, first_tick: int) -> memoryview:
     return payload
 
 
+def place_of(payload: memoryview) -> tuple[int, int, int]:
+    """Return (tier, metric, statistic) of a checked chunk, as its own header says."""
+    _, tier, metric, statistic, *_ = _HEADER.unpack_from(payload)
+    return tier, metric, statistic
+
+
 def members_of(payload: memoryview) -> IntArray:
     """Return the incarnation numbers of a checked chunk."""
     return _members_and_end(payload)[0]

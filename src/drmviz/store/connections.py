@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import apsw
 
-from drmviz.errors import StoreError
+from drmviz.errors import StoreDamagedError, StoreError
 from drmviz.model.text import storable
+from drmviz.store.pages import RESERVED_BYTES, connect, looks_like_a_store
 from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
 from drmviz.store.versions import show_as_present, upgrade
+from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
 _NOT_OURS = "it is not a drmviz store"
 _LISTED = "`drmviz runs` lists what is recorded."
@@ -27,6 +30,16 @@ _SMALLEST_BYTES = 512
 def rows_of(connection: apsw.Connection, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of a statement; the schema says what they hold."""
     return connection.execute(statement, tuple(values)).fetchall()
+
+
+@contextmanager
+def one_moment(connection: apsw.Connection) -> Iterator[None]:
+    """Read everything inside as it stood at one moment, also where some of it turns out to be damaged."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
 
 
 def open_for_writing(path: Path) -> apsw.Connection:
@@ -43,13 +56,14 @@ def open_for_writing(path: Path) -> apsw.Connection:
             )
         if path.exists() and 0 < path.stat().st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
             raise StoreError(path, _NOT_OURS, remedy="Name another file.")
-        connection = apsw.Connection(str(path))
+        connection = connect(str(path))
     except (OSError, apsw.Error) as error:
         raise _unwritable(path, error) from error
     try:
         connection.set_busy_timeout(_BUSY_MS)
         if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.reserve_bytes(reserve=RESERVED_BYTES)
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             _begin_wal(connection, path)
             with connection:
@@ -71,6 +85,25 @@ def open_for_writing(path: Path) -> apsw.Connection:
     return connection
 
 
+def keep_damaged_log(path: Path) -> str | None:
+    """Copy a damaged write-ahead log aside, before SQLite drops what lies behind the damage; the lock is held.
+
+    Returns:
+        What is lost and where the log is kept, in a sentence; None where nothing is lost.
+
+    Raises:
+        StoreError: the copy cannot be written.
+    """
+    try:
+        content = examine(path) if wal_path(path).exists() else None
+        if content is None or content.loss is None:
+            return None
+        return f"{content.loss}; the log is kept as {set_aside(path).name}"
+    except OSError as error:
+        reason = f"its damaged -wal cannot be kept aside ({error.strerror})"
+        raise StoreError(path, reason, remedy="Free some space, or name another place with --store.") from error
+
+
 def _begin_wal(connection: apsw.Connection, path: Path) -> None:
     if connection.execute("PRAGMA journal_mode=WAL").get != "wal":
         raise StoreError(
@@ -82,10 +115,18 @@ def _begin_wal(connection: apsw.Connection, path: Path) -> None:
 
 
 class ReadConnection:
-    """A read-only connection, whatever the place allows; `close` removes a temporary copy."""
+    """A read-only connection, whatever the place allows; `close` removes a temporary copy.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the store.
+        every_page: also those that nothing leads to will be read, as a copy does: some of them were never written.
+    """
+
+    def __init__(self, path: Path, *, every_page: bool = False) -> None:
         self.path = path
+        self.lost = _lost(path)
+        """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
+        self._strict = not every_page
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -101,7 +142,7 @@ class ReadConnection:
 
     def _opened(self, path: Path) -> apsw.Connection:
         try:
-            return _readable(path, "mode=ro")
+            return self._readable(path, "mode=ro")
         except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
             if not os.access(path, os.R_OK):
                 raise _unwritable(path, error) from error
@@ -119,11 +160,36 @@ class ReadConnection:
         # of mode is in a journal, which only who may write can undo.
         beside = [path.name + ending for ending in ("-wal", "-journal") if path.with_name(path.name + ending).exists()]
         if not beside:
-            return _readable(path, "mode=ro&immutable=1")
+            return self._readable(path, "mode=ro&immutable=1")
         self._copy = tempfile.TemporaryDirectory(prefix="drmviz-")
         for name in (path.name, *beside):
             shutil.copyfile(path.with_name(name), Path(self._copy.name, name))
-        return _readable(Path(self._copy.name, path.name), "mode=rw", named=path)
+        return self._readable(Path(self._copy.name, path.name), "mode=rw")
+
+    def _readable(self, path: Path, mode: str) -> apsw.Connection:
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
+        access = apsw.SQLITE_OPEN_READONLY if "ro" in mode else apsw.SQLITE_OPEN_READWRITE
+        connection = connect(uri, flags=access | apsw.SQLITE_OPEN_URI, strict=self._strict)
+        try:
+            connection.set_busy_timeout(_BUSY_MS)
+            # The last one to close would move the write-ahead log into the file, which a reader may not.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            show_as_present(connection, self._check_ours(connection))
+        except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
+            connection.close()
+            raise
+        except apsw.Error as error:
+            connection.close()
+            raise _unreadable(self.path, error) from error
+        return connection
+
+    def _check_ours(self, connection: apsw.Connection) -> int:
+        try:
+            return _check_ours(connection, self.path)
+        except StoreError as error:
+            if self.lost and looks_like_a_store(self.path):  # what made it ours is in the log that is lost
+                raise damaged(self.path, self.lost) from error
+            raise
 
     def close(self) -> None:
         """Close it; calling it again does nothing."""
@@ -135,24 +201,12 @@ class ReadConnection:
             self._copy.cleanup()
 
 
-def _readable(path: Path, mode: str, *, named: Path | None = None) -> apsw.Connection:
-    uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
-    connection = apsw.Connection(
-        uri,
-        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        if "ro" in mode
-        else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI,
-    )
+def _lost(path: Path) -> str | None:
     try:
-        connection.set_busy_timeout(_BUSY_MS)
-        show_as_present(connection, _check_ours(connection, named or path))
-    except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
-        connection.close()
-        raise
-    except apsw.Error as error:
-        connection.close()
-        raise _unreadable(named or path, error) from error
-    return connection
+        content = left_behind(path)
+    except OSError:
+        return None  # it will not let SQLite read it either, which is told then
+    return None if content is None else content.loss
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
@@ -169,12 +223,17 @@ def _check_ours(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
+def damaged(path: Path, error: Exception | str) -> StoreDamagedError:
+    """Return the error that says what of a store cannot be read."""
+    return StoreDamagedError(
+        path, f"it is damaged ({error})", remedy="`drmviz doctor --repair` writes a new file of what is whole."
+    )
+
+
 def _unreadable(path: Path, error: apsw.Error) -> StoreError:
     if isinstance(error, apsw.NotADBError):
-        return StoreError(path, _NOT_OURS, remedy=_LISTED)
-    if isinstance(error, apsw.CorruptError):
-        return StoreError(path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it.")
-    return _unwritable(path, error)
+        return damaged(path, error) if looks_like_a_store(path) else StoreError(path, _NOT_OURS, remedy=_LISTED)
+    return damaged(path, error) if isinstance(error, apsw.CorruptError) else _unwritable(path, error)
 
 
 def _unwritable(path: Path, error: OSError | apsw.Error) -> StoreError:

@@ -1,49 +1,37 @@
-"""Reads a store while it is written or long after: which runs it holds, and a window of one of them as a `Run`."""
+"""Reads stores while they are written or long after: which runs they hold, and a window of them as a `Run`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from json import JSONDecodeError
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-import apsw
-
-from drmviz.errors import InvalidValueError, StoreDamagedError, StoreError
-from drmviz.model.cloud import CloudUsage
-from drmviz.model.metrics import CAPACITY_OF, METRICS, Metric, Statistic
-from drmviz.model.resources import WorkerCapacity
+from drmviz.errors import InvalidValueError, StoreError
+from drmviz.model.metrics import METRICS, Metric, Statistic
 from drmviz.model.run import Run, RunHeader
-from drmviz.model.workers import Kind, Worker
-from drmviz.store.assembling import Asked, Gathered, assembled
-from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.model.workers import Kind
+from drmviz.store.assembling import Asked, assembled
+from drmviz.store.choosing import counted_once, every_run, newest_run, offsets_us, runs_called
+from drmviz.store.connections import ReadConnection, damaged, one_moment
+from drmviz.store.failures import errors_named
+from drmviz.store.joining import joined
 from drmviz.store.lock import is_being_written
-from drmviz.store.records import HEADER_COLUMNS, header_of, rows_shown
-from drmviz.store.spans import Span, lives_in
-from drmviz.store.windows import Window, fetch
-
-_KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
+from drmviz.store.parts import NumberedRun, Part, named
+from drmviz.store.reach import TierReach, reaches
+from drmviz.store.records import HEADER_COLUMNS, header_of
 
 
-class Store:
-    """A recorded history, open for reading."""
+class Reader:
+    """Files that are open for reading, and are read as one."""
 
-    def __init__(self, reading: ReadConnection) -> None:
-        self._reading = reading
-        self._connection = reading.connection
+    def __init__(self, readings: Sequence[ReadConnection], offsets_us: Sequence[int]) -> None:
+        self._readings = tuple(readings)
+        self._offsets_us = tuple(offsets_us)
 
-    @classmethod
-    def open(cls, path: str | Path) -> Store:
-        """Open a store, also beside its writer and in places that cannot be written.
-
-        Raises:
-            StoreError: there is no such file, it is something else, or it cannot be opened.
-        """
-        return cls(ReadConnection(Path(path).expanduser()))
-
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -52,23 +40,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        self._reading.close()
-
-    @property
-    def path(self) -> Path:
-        return self._reading.path
-
-    @property
-    def is_being_written(self) -> bool:
-        """Whether a living process writes this file right now."""
-        return is_being_written(self.path)
-
-    def runs(self) -> list[RunHeader]:
-        """Return what is recorded, oldest first."""
-        with _errors_named(self.path):
-            return [
-                header_of(row) for row in self._connection.execute(f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number")
-            ]
+        for reading in self._readings:
+            reading.close()
 
     def read(
         self,
@@ -83,11 +56,11 @@ class Store:
         kinds: Sequence[Kind] | None = None,
         means: Sequence[Metric] = (),
     ) -> Run:
-        """Return a window of one run, reduced to at most `columns` columns.
+        """Return a window of one run of each file, reduced to at most `columns` columns.
 
         Args:
-            run_id: its id or the beginning of it; the newest run when None.
-            start_s: seconds since the epoch; the run's beginning when None.
+            run_id: its id or the beginning of it; the newest run of each file when None.
+            start_s: seconds since the epoch; the beginning of the first run when None.
             end_s: the same, not included; just after the newest tick when None.
             columns: each is a whole number of intervals wide, so it never splits a tick.
             metrics: what to read; less is faster.
@@ -98,10 +71,11 @@ class Store:
 
         Raises:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
+            StoreError: nothing was ever recorded here.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
         asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
-        return self._read(lambda: [self._find(run_id)], asked)
+        return self._read(run_id, asked)
 
     def read_all(
         self,
@@ -115,7 +89,7 @@ class Store:
         kinds: Sequence[Kind] | None = None,
         means: Sequence[Metric] = (),
     ) -> Run:
-        """Return a window of all runs of this file as one, on recorded wall time; the same arguments as `read`.
+        """Return a window of all runs as one, on recorded wall time; the same arguments as `read`.
 
         The header is that of the newest run, from the beginning of the oldest. Between two runs nobody is alive.
 
@@ -125,126 +99,172 @@ class Store:
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
         asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
-        return self._read(self._everything, asked)
+        return self._read(None, asked, everything=True)
 
-    def _read(self, which: Callable[[], list[tuple[int, RunHeader]]], asked: Asked) -> Run:
+    def _read(self, run_id: str | None, asked: Asked, *, everything: bool = False) -> Run:
         if asked.columns < 1:
             raise InvalidValueError("columns", asked.columns, "must be at least 1")
-        gathered: Gathered | None = None
-        with _errors_named(self.path), self._connection:  # one transaction: everything below saw the same moment
-            runs = which()
-            gathered = self._gather(runs, asked)
-        return Run.empty(_newest(runs)[1]) if gathered is None else assembled(gathered, asked)
+        with ExitStack() as moment:  # one transaction each, all begun first: everything below saw the same moment
+            for reading in self._readings:
+                with errors_named(reading.path):
+                    moment.enter_context(one_moment(reading.connection))
+            parts, notes = self._parts(self._chosen(run_id, everything=everything))
+            found = joined(parts, asked)
+        run = Run.empty(found.header) if found.gathered is None else assembled(found.gathered, asked)
+        return replace(run, notes=(*notes, *found.notes, *run.notes), origins=found.origins)
 
-    def _everything(self) -> list[tuple[int, RunHeader]]:
-        rows = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY started_us, number")
-        return [(row[0], header_of(row[1:])) for row in rows] or [self._find(None)]  # which says that there is none
-
-    def _gather(self, runs: Sequence[tuple[int, RunHeader]], asked: Asked) -> Gathered | None:
-        spans = [span for run, header in runs if (span := Span.of(self._connection, run, header)) is not None]
-        if not spans:
-            return None
-        window = Window.over(self._connection, spans, asked.start_s, asked.end_s, at_most=asked.columns)
-        spans = [span for span in spans if window.touches(span)] or spans[-1:]
-        newest, header = _newest(runs)
-        lives = lives_in(self._connection, spans, window.columns.first_us, window.columns.end_us, newest=newest)
-        shown = rows_shown([life for of_run in lives for life in of_run.values()], asked.kinds, asked.workers)
-        row_by_id = {worker.id: row for row, worker in enumerate(shown)}
-        resized = _resized(shown)
-        found = []
-        for span, of_run in zip(spans, lives, strict=True):
-            row_of = {n: row_by_id[life.id] for n, life in of_run.items() if life.id in row_by_id}
-            part = fetch(
-                self._connection,
-                span,
-                window,
-                (*asked.metrics, *asked.means),
-                asked.statistics,
-                row_of,
-                asked.workers,
-            )
-            part.resized = {
-                n: WorkerCapacity(**{name: getattr(life.capacity, name) for name in resized[life.id]})
-                for n, life in of_run.items()
-                if life.id in resized
-            }
-            if span.header.ended_at_s is None and not (span.run == newest and self.is_being_written):
-                part.notes.append(_KILLED)
-            found.append(part)
-        told = [{usage.provider for usage in part.cloud} for part in found]
-        for span, part, providers in zip(spans, found, told, strict=True):
-            if span.run != newest:
-                going_on = (names for other, names in zip(spans, told, strict=True) if other.goes_on_after(span))
-                part.cloud += _unseen_after(span, providers.difference(*going_on))
-        started_s = min(header.started_at_s for _, header in runs)
-        return Gathered(_over_all(header, spans, started_s), window, shown, found)
-
-    def _find(self, run_id: str | None) -> tuple[int, RunHeader]:
+    def _chosen(self, run_id: str | None, *, everything: bool) -> list[list[NumberedRun]]:
+        """Return the runs that are wanted of each file."""
+        found: list[list[NumberedRun]] = []
+        for reading in self._readings:
+            with errors_named(reading.path):
+                if everything:
+                    found.append(every_run(reading.connection))
+                elif run_id is None:
+                    found.append(newest_run(reading.connection))
+                else:
+                    found.append(runs_called(reading.connection, run_id))
+        ids = {header.id for runs in found for _, header in runs}
         if run_id is None:
-            newest = rows_of(self._connection, f"SELECT number, {HEADER_COLUMNS} FROM run ORDER BY number DESC LIMIT 1")
-            if not newest:
-                raise StoreError(self.path, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
-            return newest[0][0], header_of(newest[0][1:])
-        rows = rows_of(
-            self._connection,
-            f"SELECT number, {HEADER_COLUMNS} FROM run WHERE substr(id, 1, ?) = ?",
-            (len(run_id), run_id),
-        )
-        rows = [row for row in rows if row[1] == run_id] or rows
-        if len(rows) != 1 or not run_id:
-            have = ", ".join(h.id for h in self.runs()[-5:])
-            reason = "is the beginning of several ids" if rows else "is not in this store"
-            raise InvalidValueError("run", run_id, f"{reason}; it holds {have}")
-        return rows[0][0], header_of(rows[0][1:])
+            if not ids:
+                for reading in self._readings:
+                    if reading.lost:
+                        raise damaged(reading.path, reading.lost)
+                paths = ", ".join(str(reading.path) for reading in self._readings)
+                raise StoreError(paths, "it holds no run yet", remedy="Record one with: drmviz run -- COMMAND")
+            return found
+        if run_id in ids:
+            ids = {run_id}
+        if len(ids) != 1 or not run_id:
+            reason = "is the beginning of several ids" if ids else "is not in this store"
+            raise InvalidValueError("run", run_id, f"{reason}; it holds {', '.join(self._newest_ids())}")
+        return [[numbered for numbered in runs if numbered[1].id in ids] for runs in found]
 
+    def _newest_ids(self) -> list[str]:
+        newest: list[tuple[int, str]] = []
+        for reading in self._readings:
+            with errors_named(reading.path):
+                newest += reading.connection.execute("SELECT started_us, id FROM run ORDER BY number DESC LIMIT 5")
+        return [run_id for _, run_id in sorted(newest)[-5:]]
 
-class _errors_named:  # noqa: N801  reads as a phrase where it is used
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError | JSONDecodeError | TypeError):
-            raise StoreDamagedError(
-                self._path, f"it is damaged ({error})", remedy="`drmviz doctor` says what can be read of it."
-            ) from error
-        if isinstance(error, apsw.Error):
-            raise StoreError(self._path, f"it cannot be read ({error})", remedy="Try again.") from error
-
-
-def _resized(workers: Iterable[Worker]) -> dict[str, tuple[str, ...]]:
-    """Return who came back with other capacities, and which of them are known of all their lives."""
-    found = {}
-    for worker in workers:
-        if len(worker.incarnations) > 1 and len({life.capacity for life in worker.incarnations}) > 1:
-            found[worker.id] = tuple(
-                name
-                for name in dict.fromkeys(CAPACITY_OF.values())
-                if all(getattr(life.capacity, name) is not None for life in worker.incarnations)
+    def _parts(self, chosen: Sequence[list[NumberedRun]]) -> tuple[list[Part], list[str]]:
+        """Return what is read of each file, under a name of its own, and what is to be said of it."""
+        parts = [
+            Part(
+                connection=reading.connection,
+                path=reading.path,
+                runs=tuple(runs),
+                is_being_written=any(header.ended_at_s is None for _, header in runs)
+                and is_being_written(reading.path),
+                offset_us=offset_us,
+                lost=reading.lost,
             )
-    return found
+            for reading, offset_us, runs in zip(self._readings, self._offsets_us, chosen, strict=True)
+        ]
+        parts, notes = counted_once(parts)
+        return named(parts), notes
 
 
-def _newest(runs: Sequence[tuple[int, RunHeader]]) -> tuple[int, RunHeader]:
-    """Return the run that was begun last, whatever a clock that was set back says of it."""
-    return max(runs, key=itemgetter(0))
+class Store(Reader):
+    """A recorded history, open for reading."""
+
+    def __init__(self, reading: ReadConnection) -> None:
+        super().__init__([reading], [0])
+        self._connection = reading.connection
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open a store, also beside its writer and in places that cannot be written.
+
+        Raises:
+            StoreError: there is no such file, it is something else, or it cannot be opened.
+        """
+        return cls(ReadConnection(Path(path).expanduser()))
+
+    @property
+    def path(self) -> Path:
+        return self._readings[0].path
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether a living process writes this file right now."""
+        return is_being_written(self.path)
+
+    @property
+    def lost(self) -> str | None:
+        """What a damaged write-ahead log has cost, in a sentence; None where all is well."""
+        return self._readings[0].lost
+
+    def structure_faults(self, at_most: int) -> list[str]:
+        """Return what SQLite itself finds wrong with the structure of the file, nothing where all is well."""
+        with errors_named(self.path):
+            found = self._connection.execute(f"PRAGMA integrity_check({at_most})").fetchall()
+        return [str(said) for (said,) in found if said != "ok"]
+
+    def reach(self, run_id: str | None = None) -> tuple[TierReach, ...]:
+        """Return how far back each tier reaches, finest first: of all runs, or of one.
+
+        Raises:
+            InvalidValueError: no such run.
+        """
+        with errors_named(self.path):
+            if run_id is None:
+                return reaches(self._connection)
+            ((number, _),) = self._chosen(run_id, everything=False)[0]
+            return reaches(self._connection, number)
+
+    def runs(self) -> list[RunHeader]:
+        """Return what is recorded, oldest first.
+
+        Raises:
+            StoreDamagedError: nothing can be read, and damage is why.
+        """
+        with errors_named(self.path):
+            statement = f"SELECT {HEADER_COLUMNS} FROM run ORDER BY number"
+            found = [header_of(row) for row in self._connection.execute(statement)]
+        if self.lost and not found:
+            raise damaged(self.path, self.lost)
+        return found
 
 
-def _over_all(newest: RunHeader, spans: Sequence[Span], started_s: float) -> RunHeader:
-    """Return the newest header, from the beginning of the first run to the end of the last to end."""
-    if newest.ended_at_s is None:
-        return replace(newest, started_at_s=started_s)
-    ends_s = [span.end_us / 1e6 if span.header.ended_at_s is None else span.header.ended_at_s for span in spans]
-    return replace(newest, started_at_s=started_s, ended_at_s=max([newest.ended_at_s, *ends_s]))
+class Stores(Reader):
+    """Recorded histories of many machines, open for reading as one.
 
+    Where there are several, the id of every worker is `NAME/ID`: NAME is the host that the file was recorded on where
+    no other one was recorded there, else the stem of the file's name, with -2, -3 ... where that is taken.
+    """
 
-def _unseen_after(span: Span, providers: Iterable[str]) -> tuple[CloudUsage, ...]:
-    """Return that nothing is known of these providers from the end of a run on."""
-    return tuple(
-        CloudUsage(at_s=span.end_us / 1e6, provider=provider, problem="nothing was recorded")
-        for provider in sorted(providers)
-    )
+    @classmethod
+    def open(cls, paths: Sequence[str | Path], *, offsets: Mapping[str, float] | None = None) -> Stores:
+        """Open stores, each also beside its writer and in places that cannot be written.
+
+        Args:
+            paths: the files; one that is named twice is read once.
+            offsets: seconds to be added to every time of a file, by its host (then of all files of that host), its
+                name as in `NAME/ID`, its path, or its path's last part; recorded wall time where nothing is said.
+
+        Raises:
+            InvalidValueError: no path, or an offset of a file that is not there or of none in particular.
+            StoreError: a file is not there, is something else, or cannot be opened.
+        """
+        if not paths:
+            raise InvalidValueError("paths", paths, "name at least one store")
+        files = list(dict.fromkeys(Path(path).expanduser() for path in paths))
+        with ExitStack() as opened:
+            readings = []
+            for path in files:
+                reading = ReadConnection(path)
+                opened.callback(reading.close)
+                readings.append(reading)
+            added_us = offsets_us(offsets or {}, [(reading.path, reading.connection) for reading in readings])
+            opened.pop_all()
+        return cls(readings, added_us)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(reading.path for reading in self._readings)
+
+    @property
+    def offsets_s(self) -> tuple[float, ...]:
+        """Seconds that are added to the times of each file."""
+        return tuple(offset_us / 1e6 for offset_us in self._offsets_us)

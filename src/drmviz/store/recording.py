@@ -59,6 +59,9 @@ class Keeper(Protocol):
     def advance_sealing(self, budget_s: float = ...) -> bool:
         """Pack finished blocks for a while; return whether anything is left to do."""
 
+    def advance_forgetting(self, now_s: float, budget_s: float = ...) -> bool:
+        """Forget for a while what is not to be kept; return whether anything is left to do."""
+
     def queue_for_sealing(self, run: int, block: int) -> None:
         """Say that no tick will be added to this block any more."""
 
@@ -155,8 +158,8 @@ class Recording:
         if is_clock_set:
             self._drift_us = wall_us - at_us
         self._sequence += 1
-        if seal:
-            self._writer.advance_sealing()
+        if seal and not self._writer.advance_sealing():
+            self._writer.advance_forgetting(tick.at_s)
         if self._sequence % CHECKPOINT_TICKS == 0:
             self._writer.checkpoint()
         return sequence

@@ -1,39 +1,60 @@
-"""Forgets what is older than somebody wants to keep, block by block, in slices that no tick has to wait for."""
+"""Forgets what is older or larger than somebody wants to keep, tier by tier, in slices that no tick has to wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import apsw
 
+from drmviz.model.metrics import METRICS
 from drmviz.store.connections import rows_of
-from drmviz.store.schema import BLOCK_US, tick_id
+from drmviz.store.schema import BLOCK_US, BYTES_OF, RAW_TIER, TIERS_US, microseconds, tick_id, tiers_in
+from drmviz.store.sealing import forget_chunks
 
+_DAY_S = 86_400.0
 _EVENTS = (("task", "ended_us"), ("decision", "decided_us"), ("note", "at_us"))
 _FREE_PAGES = 256
 """How many pages are given back to the filesystem after each block: 2 MiB."""
+_MANY_CHUNKS = 32
+"""So many deleted at once are a step of their own."""
+_BELIEVED_GAP_S = 5 * 365 * _DAY_S
+"""A clock that is this far ahead of everything recorded before is set wrong: nothing is forgotten by it."""
 
 
-def forget(connection: apsw.Connection, before_us: int) -> Iterator[None]:
-    """Delete whole sealed blocks that end before that moment, then finished runs of which nothing is left.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long and how large each tier is kept, raw ticks first, then buckets of 10 s, 1 min and 10 min.
 
-    Each step is one short transaction and leaves a file in which every block is whole or gone.
+    What a block never had in a coarser tier stays for as long as that tier would. The limits of size are about what
+    is packed; ticks of the last minutes and what happened come on top.
     """
-    old = rows_of(
-        connection,
-        "SELECT run, number FROM block WHERE sealed AND number < ? ORDER BY number, run",
-        (before_us // BLOCK_US,),
-    )
-    for run, number in old:
-        with connection:
-            connection.execute("DELETE FROM chunk WHERE run = ? AND block = ?", (run, number))
-            connection.execute(  # of a block that was sealed, but not yet cleared of its hot ticks
-                "DELETE FROM tick WHERE id >= ? AND id < ? AND block = ?",
-                (tick_id(run, 0), tick_id(run + 1, 0), number),
-            )
-            connection.execute("DELETE FROM block WHERE run = ? AND number = ?", (run, number))
-        connection.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
-        yield
+
+    ages_s: tuple[float, float, float, float] = (2 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S, 400 * _DAY_S)
+    bytes: tuple[int, int, int, int] = (3_000_000_000, 1_250_000_000, 500_000_000, 250_000_000)
+
+    def capped(self, age_s: float) -> Retention:
+        """Return the same with nothing kept for longer than that."""
+        raw, ten_seconds, minute, ten_minutes = (min(age, age_s) for age in self.ages_s)
+        return replace(self, ages_s=(raw, ten_seconds, minute, ten_minutes))
+
+    def age_s(self, tier: int, tiers: tuple[int, ...]) -> float:
+        """Return how long a tier is kept in a block that has these."""
+        after = next((other for other in tiers if other > tier), len(TIERS_US))
+        return max(self.ages_s[tier:after])
+
+
+def forget(connection: apsw.Connection, now_s: float, retention: Retention) -> Iterator[None]:
+    """Delete what is too old or too much, then what happened before anything that is left, then runs left empty.
+
+    Each step is one short transaction and leaves a file in which every tier of every block is whole or gone.
+    """
+    if _is_set_wrong(connection, now_s):
+        return
+    yield from _forget_tiers(connection, _half_forgotten(connection))
+    yield from _forget_tiers(connection, _too_old(connection, now_s, retention))
+    yield from _forget_tiers(connection, _too_much(connection, retention))
+    before_us = microseconds(now_s - max(retention.ages_s))
     for run, oldest in rows_of(
         connection, "SELECT r.number, (SELECT min(b.number) FROM block b WHERE b.run = r.number) FROM run r"
     ):
@@ -48,9 +69,92 @@ def forget(connection: apsw.Connection, before_us: int) -> Iterator[None]:
         (before_us,),
     ):
         with connection:
-            for table in ("task", "decision", "note", "cloud", "resize", "incarnation"):
+            for table in ("task", "decision", "note", "cloud", "clock", "resize", "incarnation"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
             connection.execute("DELETE FROM run WHERE number = ?", (run,))
+        yield
+
+
+def _is_set_wrong(connection: apsw.Connection, now_s: float) -> bool:
+    """Tell whether this moment is years after everything that was recorded."""
+    newest_us = connection.execute("SELECT (max(number) + 1) * ? FROM block", (BLOCK_US,)).get
+    started_us = connection.execute("SELECT max(started_us) FROM run WHERE number < (SELECT max(number) FROM run)").get
+    known_us = [moment for moment in (newest_us, started_us) if moment is not None]
+    return bool(known_us) and now_s - min(known_us) / 1e6 > _BELIEVED_GAP_S
+
+
+_Place = tuple[int, int, int]
+"""Run, block and tier."""
+
+
+def _half_forgotten(connection: apsw.Connection) -> list[_Place]:
+    return [
+        (run, block, tier)
+        for tier, size in enumerate(BYTES_OF)
+        for run, block in rows_of(
+            connection,
+            f"SELECT run, number FROM block WHERE sealed AND {size} IS NOT NULL AND NOT tiers & ?",
+            (1 << tier,),
+        )
+    ]
+
+
+def _too_old(connection: apsw.Connection, now_s: float, retention: Retention) -> list[_Place]:
+    old = rows_of(
+        connection,
+        "SELECT run, number, tiers FROM block WHERE sealed AND number < ? ORDER BY number, run",
+        (microseconds(now_s - min(retention.ages_s)) // BLOCK_US,),
+    )
+    found: list[_Place] = []
+    for run, block, mask in old:
+        tiers = tiers_in(mask)
+        end_s = (block + 1) * BLOCK_US / 1e6
+        found.extend((run, block, tier) for tier in tiers if end_s <= now_s - retention.age_s(tier, tiers))
+    return found
+
+
+def _too_much(connection: apsw.Connection, retention: Retention) -> list[_Place]:
+    """Name the oldest blocks of each tier that is larger than it may be; the newest one always stays."""
+    found: list[_Place] = []
+    for tier, (size, limit) in enumerate(zip(BYTES_OF, retention.bytes, strict=True)):
+        excess = (connection.execute(f"SELECT sum({size}) FROM block WHERE sealed").get or 0) - limit
+        if excess <= 0:
+            continue
+        kept = rows_of(
+            connection,
+            f"SELECT run, number, {size} FROM block WHERE sealed AND tiers & ? ORDER BY number, run",
+            (1 << tier,),
+        )
+        for run, block, many in kept[:-1]:
+            if excess <= 0:
+                break
+            found.append((run, block, tier))
+            excess -= many or 0
+    return found
+
+
+def _forget_tiers(connection: apsw.Connection, places: list[_Place]) -> Iterator[None]:
+    for run, block, tier in places:
+        with connection:  # from here on nobody reads it; whoever finds it like this goes on
+            connection.execute(
+                "UPDATE block SET tiers = tiers & ~? WHERE run = ? AND number = ?", (1 << tier, run, block)
+            )
+        for metric in range(len(METRICS)):
+            with connection:
+                changes = connection.total_changes()
+                forget_chunks(connection, run, block, tiers=(tier,), metrics=(metric,))
+            if connection.total_changes() - changes > _MANY_CHUNKS:
+                yield
+        with connection:
+            connection.execute(f"UPDATE block SET {BYTES_OF[tier]} = NULL WHERE run = ? AND number = ?", (run, block))
+            if tier == RAW_TIER:
+                connection.execute("UPDATE block SET times = NULL WHERE run = ? AND number = ?", (run, block))
+                connection.execute(  # of a block that was sealed, but not yet cleared of its hot ticks
+                    "DELETE FROM tick WHERE id >= ? AND id < ? AND block = ?",
+                    (tick_id(run, 0), tick_id(run + 1, 0), block),
+                )
+            connection.execute("DELETE FROM block WHERE run = ? AND number = ? AND NOT tiers", (run, block))
+        connection.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
         yield
 
 
@@ -69,3 +173,7 @@ def _forget_events(connection: apsw.Connection, run: int, before_us: int) -> Non
         (run, before_us),
     )
     connection.execute("DELETE FROM incarnation WHERE run = ? AND left_us < ?", (run, before_us))
+    connection.execute(  # where the clock stood before what is left still holds
+        "DELETE FROM clock WHERE run = ?1 AND at_us < (SELECT max(at_us) FROM clock WHERE run = ?1 AND at_us < ?2)",
+        (run, before_us),
+    )

@@ -125,8 +125,17 @@ CREATE TABLE IF NOT EXISTS cloud (  -- a provider from a moment on, until its ne
 CREATE INDEX IF NOT EXISTS cloud_by_time ON cloud (run, at_us);
 """
 
-BLOCK_COLUMNS = {"tiers": "INTEGER NOT NULL DEFAULT 1", "ticks": "INTEGER", "first_us": "INTEGER", "last_us": "INTEGER"}
-"""Of a sealed block: bits of the tiers it has, and of how many ticks it was made; NULL where its times say it."""
+BYTES_OF = ("raw_bytes", "ten_seconds_bytes", "minute_bytes", "ten_minutes_bytes")
+"""The column of a block that tells how large its chunks of a tier are; NULL where there are none."""
+BLOCK_COLUMNS = {
+    "tiers": "INTEGER NOT NULL DEFAULT 1",
+    "ticks": "INTEGER",
+    "first_us": "INTEGER",
+    "last_us": "INTEGER",
+    **dict.fromkeys(BYTES_OF, "INTEGER"),
+}
+"""Of a sealed block: bits of the tiers that can be read, and of how many ticks it was made; NULL where its times say
+it. A tier that has bytes but no bit is being forgotten."""
 CHUNK_COLUMNS = {"lowest": "INTEGER", "highest": "INTEGER"}
 """The numbers of its incarnations lie between these; NULL where only the BLOB says it."""
 
@@ -149,8 +158,13 @@ CREATE INDEX incarnation_by_roster ON incarnation (run, left_roster);
 """
     + CLOCK_TABLE
 )
+_SIZES = """
+UPDATE block SET raw_bytes = of_chunks.bytes
+  FROM (SELECT run, block, sum(length(packed)) AS bytes FROM chunk GROUP BY run, block) AS of_chunks
+  WHERE block.run = of_chunks.run AND block.number = of_chunks.block;
+"""
 
-UPGRADES: dict[int, str] = {1: CLOUD_TABLE, 2: _TIERS}
+UPGRADES: dict[int, str] = {1: CLOUD_TABLE, 2: _TIERS + _SIZES}
 """What turns a file of that version into one of the next."""
 
 TABLES = _TABLES + CLOUD_TABLE + _TIERS

@@ -18,7 +18,7 @@ from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 from drmviz.store.rollups import Rollup
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import RAW_TIER, TIERS_US, sequence_of, tick_id
+from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_id
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
@@ -155,6 +155,7 @@ class _Packing:
         self._at_us = np.array([tick.at_us for tick in ticks], dtype="<i8")
         self._rosters = rosters
         self._widest = widest
+        self._bytes = [0] * len(TIERS_US)
         self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
 
     def steps(self) -> Iterator[None]:
@@ -178,7 +179,7 @@ class _Packing:
         first_sequence = sequence_of(ticks[0].row_id)
         self._connection.execute(
             "UPDATE block SET sealed = 1, first_sequence = ?, times = ?, tiers = ?, ticks = ?, first_us = ?,"
-            " last_us = ? WHERE run = ? AND number = ?",
+            " last_us = ?," + ", ".join(f" {name} = ?" for name in BYTES_OF) + " WHERE run = ? AND number = ?",
             (
                 first_sequence,
                 framed(first_sequence, times.tobytes()),
@@ -186,6 +187,7 @@ class _Packing:
                 len(ticks),
                 ticks[0].at_us,
                 ticks[-1].at_us,
+                *(self._bytes[tier] if tier in (RAW_TIER, *self._tiers) else None for tier in range(len(TIERS_US))),
                 run,
                 block,
             ),
@@ -206,7 +208,8 @@ class _Packing:
                 first, values = _gathered(together, lived)
                 if not values.shape[2]:
                     continue
-                first_tick = sequence_of(self._ticks[first].row_id)
+                # By place, not by its own number: of a repaired file some ticks are missing.
+                first_tick = sequence_of(self._ticks[0].row_id) + first
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
@@ -254,6 +257,8 @@ class _Packing:
             values=values,
             samples=samples,
         )
+        packed = encode(chunk)
+        self._bytes[tier] += len(packed)
         self._connection.execute(
             "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -265,7 +270,7 @@ class _Packing:
                 statistic,
                 slot,
                 first_tick,
-                encode(chunk),
+                packed,
                 int(members.min()),
                 int(members.max()),
             ),
@@ -273,14 +278,21 @@ class _Packing:
 
 
 _ALL_TIERS = tuple(range(len(TIERS_US)))
+_ALL_METRICS = tuple(range(len(METRICS)))
 
 
-def forget_chunks(connection: apsw.Connection, run: int, block: int, tiers: Sequence[int] = _ALL_TIERS) -> None:
-    """Delete the chunks of a block, of all tiers or some; named one by one, so that the index leads to each."""
-    metrics, statistics = range(len(METRICS)), range(COUNT + 1)
+def forget_chunks(
+    connection: apsw.Connection,
+    run: int,
+    block: int,
+    *,
+    tiers: Sequence[int] = _ALL_TIERS,
+    metrics: Sequence[int] = _ALL_METRICS,
+) -> None:
+    """Delete chunks of a block; what is to go is named one by one, so that the index leads to each."""
     connection.execute(
         f"DELETE FROM chunk WHERE run = ? AND tier IN ({_listed(tiers)}) AND metric IN ({_listed(metrics)})"
-        f" AND statistic IN ({_listed(statistics)}) AND block = ?",
+        f" AND statistic IN ({_listed(range(COUNT + 1))}) AND block = ?",
         (run, block),
     )
 

@@ -1,10 +1,9 @@
-"""The stretch of time that each run of a file covers, and who lived in it."""
+"""The stretch of time that each run covers on the common clock of all files, and who lived in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import apsw
 import numpy as np
@@ -15,8 +14,11 @@ from drmviz.model.run import RunHeader
 from drmviz.model.workers import Incarnation
 from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
+from drmviz.store.failures import errors_named
 from drmviz.store.frames import DamagedFrameError
+from drmviz.store.parts import Part
 from drmviz.store.records import incarnations
+from drmviz.store.salvage import readable
 from drmviz.store.schema import BLOCK_US, microseconds, tick_id
 
 
@@ -24,6 +26,7 @@ from drmviz.store.schema import BLOCK_US, microseconds, tick_id
 class Span:
     """One run and the stretch of time of which it holds ticks; microseconds, `end_us` not included."""
 
+    part: Part
     run: int
     header: RunHeader
     first_us: int
@@ -31,76 +34,89 @@ class Span:
     interval_us: int
 
     @classmethod
-    def of(cls, connection: apsw.Connection, run: int, header: RunHeader) -> Span | None:
-        """Return the stretch of a run; None where nothing is recorded."""
+    def of(cls, part: Part, run: int, header: RunHeader) -> Span | None:
+        """Return the stretch of a run, given its header by its own clock; None where nothing is recorded."""
+        connection = part.connection
         blocks = rows_of(
             connection,
-            "SELECT number, first_sequence, sealed, times, ticks, first_us, last_us FROM block WHERE run = ?"
-            " ORDER BY number DESC LIMIT 1",
+            "SELECT number, first_sequence, sealed FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
             (run,),
         )
         if not blocks:
             return None
-        stamps = _newest(connection, run, blocks[0])
+        stamps = _newest(connection, run, *blocks[0])
         interval_us = microseconds(header.interval_s)
         if not interval_us:  # ticks came when somebody asked: their usual distance has to do
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
             if len(stamps) == 1 and blocks[0][1]:  # they come so seldom that a block holds one: the mean distance
                 interval_us = max(interval_us, (int(stamps[0]) - microseconds(header.started_at_s)) // blocks[0][1])
         ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ?", (run,))
+        first_us = max(microseconds(header.started_at_s), oldest * BLOCK_US)  # what is older was forgotten
         return cls(
+            part=part,
             run=run,
-            header=header,
-            first_us=max(microseconds(header.started_at_s), oldest * BLOCK_US),  # what is older was forgotten
-            end_us=(int(stamps[-1]) // interval_us + 1) * interval_us,
+            header=part.header(header),
+            first_us=first_us + part.offset_us,
+            end_us=(int(stamps[-1]) // interval_us + 1) * interval_us + part.offset_us,
             interval_us=interval_us,
         )
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether no run of its file was begun later."""
+        return self.run == self.part.newest[0]
 
     def goes_on_after(self, other: Span) -> bool:
         """Tell whether this run was being recorded when the other one ended: a clock was set back between them."""
         return self.first_us < other.end_us < self.end_us
 
 
-def _newest(connection: apsw.Connection, run: int, last: tuple[Any, ...]) -> IntArray:
-    """Return the times of the newest ticks of a run, in microseconds."""
-    number, first_sequence, sealed, times, ticks, first_us, last_us = last
+def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: int, sealed: int) -> IntArray:
+    """Return the times of the newest ticks of a run, in microseconds; the end of its last block where they are lost."""
+    lost = np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
     if not sealed:
-        stamps = rows_of(
-            connection,
-            "SELECT at_us FROM tick WHERE id >= ? AND id < ? ORDER BY id",
-            (tick_id(run, 0), tick_id(run + 1, 0)),
-        )
-        return np.array(stamps, dtype=np.int64).ravel()
-    if times is None:  # its raw tier is gone: as far apart as they were on the whole
-        return np.linspace(first_us, last_us, ticks).astype(np.int64)
+        hot = (tick_id(run, 0), tick_id(run + 1, 0))
+        stamps = readable(connection, "at_us", "tick", "id >= ? AND id < ?", hot, key="id", ordered=True)
+        return np.array(stamps.rows, dtype=np.int64).ravel() if stamps.rows or not stamps.damage else lost
+    statement = "SELECT times, ticks, first_us, last_us FROM block WHERE run = ? AND number = ?"
     try:
+        ((times, ticks, first_us, last_us),) = rows_of(connection, statement, (run, number))
+        if times is None:  # its raw tier is gone: as far apart as they were on the whole
+            return np.linspace(first_us, last_us, ticks).astype(np.int64)
         newest: IntArray = times_of(times, first_sequence)[0]
-    except DamagedFrameError:
-        return np.array([(number + 1) * BLOCK_US - 1], dtype=np.int64)
+    except (DamagedFrameError, apsw.CorruptError):
+        return lost
     return newest
 
 
 def lives_in(
-    connection: apsw.Connection, spans: Sequence[Span], first_us: int, end_us: int, *, newest: int
+    spans: Sequence[Span], over: Sequence[bool], first_us: int, end_us: int, *, alone: bool
 ) -> list[dict[int, Incarnation]]:
     """Return the incarnations of each run that lived in the window, by their numbers in their own run.
 
-    Where there are several runs, numbers and ordinals go on from one to the next, and who outlived the recording of a
-    run leaves at its end, unless it is the newest: what happened afterwards nobody saw.
+    Unless one run is read alone, numbers and ordinals go on from one to the next, and who outlived the recording of a
+    run that is over leaves at its end: what happened afterwards nobody saw.
     """
-    lives = [{life.number: life for life in incarnations(connection, span.run, first_us, end_us)} for span in spans]
-    if len(spans) == 1:
+    lives = [_lives_of(span, first_us, end_us) for span in spans]
+    if alone:
         return lives
     ordinals: dict[str, int] = {}
     count = 0
-    for span, of_run in zip(spans, lives, strict=True):
+    for span, is_over, of_run in zip(spans, over, lives, strict=True):
         for number, life in of_run.items():
             ordinals[life.id] = ordinals.get(life.id, 0) + 1
             told = replace(life, number=count, ordinal=ordinals[life.id])
             if life.why_joined is None and life.joined_at_s < span.header.started_at_s + span.interval_us / 1e6:
                 told = replace(told, why_joined=RECORDING_BEGAN)
-            if life.left_at_s is None and span.run != newest:
+            if life.left_at_s is None and is_over:
                 told = replace(told, left_at_s=max(span.end_us / 1e6, life.joined_at_s), why_left=RECORDING_ENDED)
             of_run[number] = told
             count += 1
     return lives
+
+
+def _lives_of(span: Span, first_us: int, end_us: int) -> dict[int, Incarnation]:
+    part = span.part
+    with errors_named(part.path):
+        recorded = incarnations(part.connection, span.run, first_us - part.offset_us, end_us - part.offset_us)
+    return {life.number: part.life(life) for life in recorded}

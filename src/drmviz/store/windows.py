@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -23,6 +23,7 @@ from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns
 from drmviz.store.records import cloud_between, decisions_between, tasks_between
 from drmviz.store.rosters import Rosters
+from drmviz.store.salvage import not_complete, or_noted, readable
 from drmviz.store.schema import BLOCK_US, NEVER, RAW_TIER, TIERS_US, microseconds, sequence_of, tick_id, tiers_in
 from drmviz.store.sealing import tiers_for
 from drmviz.store.spans import Span
@@ -42,15 +43,7 @@ class Window:
     """The coarsest tier whose buckets no column splits."""
 
     @classmethod
-    def over(
-        cls,
-        connection: apsw.Connection,
-        spans: Sequence[Span],
-        start_s: float | None,
-        end_s: float | None,
-        *,
-        at_most: int,
-    ) -> Window:
+    def over(cls, spans: Sequence[Span], start_s: float | None, end_s: float | None, *, at_most: int) -> Window:
         """Return the asked window, its open ends filled in from what is recorded.
 
         Columns are as wide as was asked or wider: whole ticks, or whole buckets of a tier where two of them fit into
@@ -64,7 +57,7 @@ class Window:
         tier = coarsest_tier((end_us - start_us) // max(1, at_most), interval_us)
         while True:
             columns = columns_over(start_us, end_us, tier=tier, interval_us=interval_us, at_most=at_most)
-            kept = max(finest_kept(connection, span.run, columns.first_us, columns.end_us) for span in spans)
+            kept = max(finest_kept(span, columns) for span in spans)
             if kept <= tier:
                 break
             tier = kept
@@ -74,6 +67,24 @@ class Window:
             columns,
             0 if start_s is None else start_us,
             NEVER if end_s is None else end_us,
+            tier,
+        )
+
+    def moved(self, by_us: int) -> Window:
+        """Return the same window by a clock that is so much ahead; an open end stays open.
+
+        Its columns lie no more on whole multiples of their width: where they would split buckets, it asks for a finer
+        tier.
+        """
+        if not by_us:
+            return self
+        tier = max(tier for tier, width_us in enumerate(TIERS_US) if tier <= self.tier and is_whole(by_us, width_us))
+        return Window(
+            self.start_us + by_us,
+            self.end_us + by_us,
+            replace(self.columns, first_us=self.columns.first_us + by_us),
+            self.decisions_from_us + by_us if self.decisions_from_us else 0,
+            self.decisions_end_us if self.decisions_end_us == NEVER else self.decisions_end_us + by_us,
             tier,
         )
 
@@ -89,18 +100,27 @@ def columns_over(start_us: int, end_us: int, *, tier: int, interval_us: int, at_
     return Columns.over(start_us, end_us, interval_us=unit_us, at_most=at_most)
 
 
+def is_whole(by_us: int, width_us: int) -> bool:
+    """Tell whether moving by so much keeps buckets of that width apart; ticks, which have none, always are."""
+    return not width_us or by_us % width_us == 0
+
+
 def coarsest_tier(column_us: int, interval_us: int) -> int:
     """Return the coarsest tier of which two buckets fit into a column, the raw one where none does."""
     return max((tier for tier in tiers_for(interval_us) if 2 * TIERS_US[tier] <= column_us), default=RAW_TIER)
 
 
-def finest_kept(connection: apsw.Connection, run: int, first_us: int, end_us: int) -> int:
-    """Return the finest tier that every block of a stretch still has, or something finer."""
-    masks = rows_of(
-        connection,
-        "SELECT DISTINCT tiers FROM block WHERE run = ? AND sealed AND number BETWEEN ? AND ?",
-        (run, first_us // BLOCK_US, (end_us - 1) // BLOCK_US),
+def finest_kept(span: Span, columns: Columns) -> int:
+    """Return the finest tier that every block of a run in those columns still has, or something finer."""
+    connection, ahead_us = span.part.connection, span.part.offset_us
+    where, values = (
+        "run = ? AND sealed AND number BETWEEN ? AND ?",
+        (span.run, (columns.first_us - ahead_us) // BLOCK_US, (columns.end_us - ahead_us - 1) // BLOCK_US),
     )
+    try:
+        masks = rows_of(connection, f"SELECT DISTINCT tiers FROM block WHERE {where}", values)
+    except apsw.CorruptError:
+        masks = readable(connection, "tiers", "block", where, values, key="number", ordered=True).rows
     return max((min(tiers_in(mask), default=RAW_TIER) for (mask,) in masks), default=RAW_TIER)
 
 
@@ -119,6 +139,8 @@ class Fetched:
     notes: list[str] = field(default_factory=list)
     damaged: int = 0
     """Pieces that are not what was written."""
+    name: str = ""
+    """Of the file among several, in front of what is said of it."""
     resized: dict[int, WorkerCapacity] = field(default_factory=dict)
     """What incarnations had whose worker had another capacity in another life."""
 
@@ -164,33 +186,46 @@ def fetch(
     workers: Sequence[str] | None,
 ) -> Fetched:
     run, columns = span.run, window.columns
-    found = Fetched(
-        row_of=row_of,
-        decisions=decisions_between(connection, run, window.decisions_from_us, window.decisions_end_us),
-        tasks=tasks_between(
-            connection, run, window.start_us, window.end_us, set(workers) if workers is not None else None
-        ),
-        cloud=cloud_between(connection, run, window.start_us, window.decisions_end_us),
-    )
+    found = Fetched(row_of=row_of)
     sealed: list[_Block] = []
-    for number, first_sequence, is_sealed, tiers, *extent in rows_of(
+    first, last = columns.first_us // BLOCK_US, (columns.end_us - 1) // BLOCK_US
+    there = readable(
         connection,
-        "SELECT number, first_sequence, sealed, tiers, ticks, first_us, last_us FROM block"
-        " WHERE run = ? AND number BETWEEN ? AND ? ORDER BY number",
-        (run, columns.first_us // BLOCK_US, (columns.end_us - 1) // BLOCK_US),
-    ):
+        "number, first_sequence, sealed, tiers, ticks, first_us, last_us",
+        "block",
+        "run = ? AND number BETWEEN ? AND ?",
+        (run, first, last),
+        key="number",
+        ordered=True,
+    )
+    found.notes.extend(not_complete(there, first, last))
+    for number, first_sequence, is_sealed, tiers, *extent in there.rows:
         if is_sealed:
-            tier = max(tier for tier in tiers_in(tiers) if tier <= window.tier)
+            kept = tiers_in(tiers)
+            tier = max((tier for tier in kept if tier <= window.tier), default=min(kept))
             sealed.append(_Block(number, first_sequence, tier, *extent))
         else:
             found.ticks += _fetch_hot(connection, run, number, window, found)
     for tier, blocks in groupby(sealed, key=lambda block: block.tier):
         _fetch_chunks(connection, run, tier, list(blocks), window, metrics, statistics, found)
-    found.notes.extend(_clock_told(connection, run, columns))
-    found.notes.extend(
-        sentence for (sentence,) in connection.execute("SELECT sentence FROM note WHERE run = ? ORDER BY id", (run,))
-    )
+    _fetch_events(connection, run, window, None if workers is None else set(workers), found)
     return found
+
+
+def _fetch_events(
+    connection: apsw.Connection, run: int, window: Window, workers: set[str] | None, found: Fetched
+) -> None:
+    notes, start_us, ends_us = found.notes, window.start_us, window.decisions_end_us
+    jumps: list[str] = or_noted(notes, "changes of the clock", lambda: _clock_told(connection, run, window.columns), [])
+    notes.extend(jumps)
+    found.decisions = or_noted(
+        notes, "decisions", lambda: decisions_between(connection, run, window.decisions_from_us, ends_us), ()
+    )
+    found.tasks = or_noted(notes, "tests", lambda: tasks_between(connection, run, start_us, window.end_us, workers), ())
+    found.cloud = or_noted(notes, "cloud providers", lambda: cloud_between(connection, run, start_us, ends_us), ())
+    statement = "SELECT sentence FROM note WHERE run = ? ORDER BY id"
+    written: list[tuple[str]] = or_noted(notes, "notes", lambda: rows_of(connection, statement, (run,)), [])
+    notes.extend(sentence for (sentence,) in written)
 
 
 def _fetch_chunks(
@@ -262,30 +297,31 @@ def _chunk_rows(
 ) -> list[tuple[Any, ...]]:
     wanted = {METRIC_ROW[metric] for metric in metrics}
     kept = {VALUE} if tier == RAW_TIER else {MEAN, COUNT} | {_STATISTIC_OF[statistic] for statistic in statistics}
-    return rows_of(
+    first, last = blocks[0].number, blocks[-1].number
+    there = readable(
         connection,
-        "SELECT block, metric, statistic, slot, first_tick, packed FROM chunk WHERE run = ? AND tier = ?"
-        f" AND metric IN ({', '.join('?' * len(wanted))}) AND statistic IN ({', '.join('?' * len(kept))})"
-        " AND block BETWEEN ? AND ? AND (lowest IS NULL OR lowest <= ? AND highest >= ?)",
-        (
-            run,
-            tier,
-            *sorted(wanted),
-            *sorted(kept),
-            blocks[0].number,
-            blocks[-1].number,
-            max(found.row_of),
-            min(found.row_of),
+        "block, metric, statistic, slot, first_tick, packed",
+        "chunk",
+        f"run = ? AND tier = ? AND metric IN ({', '.join('?' * len(wanted))})"
+        f" AND statistic IN ({', '.join('?' * len(kept))}) AND block BETWEEN ? AND ?",
+        (run, tier, *sorted(wanted), *sorted(kept), first, last),
+        key="id",
+        place="block",
+        narrower=(
+            " AND (lowest IS NULL OR lowest <= ? AND highest >= ?)",
+            (max(found.row_of), min(found.row_of)),
         ),
     )
+    found.notes.extend(not_complete(there, first, last))
+    return there.rows
 
 
 def _block_times(connection: apsw.Connection, run: int, block: _Block, found: Fetched) -> IntArray | None:
     """Return at_us of the ticks of a block; None where they are damaged."""
-    ((blob,),) = rows_of(connection, "SELECT times FROM block WHERE run = ? AND number = ?", (run, block.number))
     try:
+        ((blob,),) = rows_of(connection, "SELECT times FROM block WHERE run = ? AND number = ?", (run, block.number))
         at_us: IntArray = times_of(blob, block.first_sequence)[0]
-    except DamagedFrameError as damage:
+    except (DamagedFrameError, apsw.CorruptError) as damage:
         found.notes.append(f"block {block.number} is skipped: its times are damaged, {damage}")
         return None
     return at_us
@@ -307,12 +343,18 @@ def _clock_told(connection: apsw.Connection, run: int, columns: Columns) -> list
 
 def _fetch_hot(connection: apsw.Connection, run: int, block: int, window: Window, found: Fetched) -> int:
     """Fetch the ticks of a block that is not sealed; return how many."""
-    rows = rows_of(
+    there = readable(
         connection,
-        "SELECT id, at_us, roster, samples FROM tick"
-        " WHERE id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ? ORDER BY id",
+        "id, at_us, roster, samples",
+        "tick",
+        "id >= ? AND id < ? AND block = ? AND at_us >= ? AND at_us < ?",
         (tick_id(run, 0), tick_id(run + 1, 0), block, window.columns.first_us, window.columns.end_us),
+        key="id",
+        place="block",
+        ordered=True,
     )
+    found.notes.extend(not_complete(there, block, block))
+    rows = there.rows
     if not rows:
         return 0
     rosters = Rosters.between(connection, run, rows[0][2], rows[-1][2])

@@ -15,36 +15,46 @@ import apsw
 from drmviz.errors import StoreError
 from drmviz.model.run import RunHeader
 from drmviz.model.text import storable
-from drmviz.store.connections import open_for_writing, rows_of
+from drmviz.store.connections import damaged, keep_damaged_log, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock
 from drmviz.store.recording import CLOSING_S, Recording, as_json
-from drmviz.store.retention import forget
+from drmviz.store.retention import Retention, forget
 from drmviz.store.schema import microseconds
 from drmviz.store.sealing import seal
 
 SEALING_S = 0.05
 
 _DONE = object()
+_FORGETTING_EVERY_S = 60.0
+_USUAL = Retention()
 
 
 class Writer:
     """Holds the lock of one store; several runs may be written into it, one after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, retention: Retention) -> None:
         self.path = path
+        self._retention = retention
         self._lock = WriterLock(path)
         self._created = not path.exists() or path.stat().st_size == 0
         self._closed = False
         self._sealing_problem: str | None = None
         self._checkpoint_problem: str | None = None
+        self._forgetting: Iterator[None] | None = None
+        self._forgetting_problem: str | None = None
+        self._forgot_at_s = float("-inf")
         self._unsealed: deque[tuple[int, int]] = deque()
         self._sealing: Iterator[None] | None = None
         try:
+            self._untold_loss = keep_damaged_log(path)
             self._connection = open_for_writing(path)
             try:
+                self._tell_loss()
                 self._forget_half_sealed()
             except apsw.Error as error:
                 self._connection.close()
+                if isinstance(error, apsw.CorruptError):
+                    raise damaged(path, error) from error
                 raise StoreError(
                     path,
                     f"it cannot be taken up again ({error})",
@@ -57,7 +67,7 @@ class Writer:
     @property
     def problem(self) -> str | None:
         """What the disk refused although every tick was written, in words; None while all is well."""
-        return self._sealing_problem or self._checkpoint_problem
+        return self._sealing_problem or self._checkpoint_problem or self._forgetting_problem
 
     @property
     def owes_checkpoint(self) -> bool:
@@ -65,8 +75,8 @@ class Writer:
         return self._checkpoint_problem is not None
 
     @classmethod
-    def open(cls, path: str | Path) -> Writer:
-        """Open or create a store.
+    def open(cls, path: str | Path, *, retention: Retention = _USUAL) -> Writer:
+        """Open or create a store; what is recorded into it is kept as long as `retention` says.
 
         Raises:
             StoreBusyError: another process writes it; the error names its pid.
@@ -83,7 +93,7 @@ class Writer:
             raise StoreError(
                 path, f"its folder cannot be made ({error.strerror})", remedy="Name another place with --store."
             ) from error
-        return cls(path)
+        return cls(path, retention)
 
     def __enter__(self) -> Writer:
         return self
@@ -92,6 +102,25 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _tell_loss(self) -> None:
+        """Note in the newest run, or else in the next, what a damaged log has cost, and begin a new log."""
+        if self._untold_loss is None:
+            return
+        with self._connection:
+            self._connection.execute(
+                "INSERT INTO note (run, at_us, sentence) SELECT number, coalesce((SELECT max(at_us) FROM tick"
+                " WHERE id >= number << 40 AND id < (number + 1) << 40), started_us), ?"
+                " FROM run ORDER BY number DESC LIMIT 1",
+                (self._untold_loss,),
+            )
+            is_told = self._connection.changes() > 0
+        if is_told:
+            self._untold_loss = None
+        try:  # what is left of the old log behind the damage would pass for damage once more
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:  # a reader looks at it; the log goes away when this writer closes
+            self.checkpoint()
 
     def _forget_half_sealed(self) -> None:
         """Throw away what a killed writer had packed of blocks without their mark, and queue those blocks again."""
@@ -153,9 +182,14 @@ class Writer:
                         microseconds(interval_s),
                     ),
                 )
+                number = self._connection.last_insert_rowid()
         except apsw.Error as error:
             raise self.refusal("a run cannot be begun", error) from error
-        return Recording(self, self._connection, self._connection.last_insert_rowid(), header)
+        recording = Recording(self, self._connection, number, header)
+        if self._untold_loss is not None:
+            recording.note(started_at_s, self._untold_loss)
+            self._untold_loss = None
+        return recording
 
     def advance_sealing(self, budget_s: float = SEALING_S) -> bool:
         """Pack finished blocks for at most `budget_s`; return whether anything is left to do.
@@ -184,21 +218,27 @@ class Writer:
             self._sealing = sealing
         return bool(self._unsealed)
 
-    def forget_before(self, at_s: float, budget_s: float = SEALING_S) -> bool:
-        """Forget what ended before that moment, for at most `budget_s`; return whether any of it is left.
+    def advance_forgetting(self, now_s: float, budget_s: float = SEALING_S) -> bool:
+        """Forget what is older or larger than is to be kept, for at most `budget_s`; return whether any of it is left.
 
-        Whole blocks of ten minutes go, and runs of which nothing else is there; what is not sealed yet stays.
-
-        Raises:
-            StoreError: the disk refused; what is left may be forgotten later.
+        Every minute the whole file is looked through. What the disk refuses is told by `problem` and tried again.
         """
+        if self._forgetting is None:
+            if now_s - self._forgot_at_s < _FORGETTING_EVERY_S:
+                return False
+            self._forgetting = forget(self._connection, now_s, self._retention)
         deadline = time.perf_counter() + budget_s
         try:
-            for _ in forget(self._connection, microseconds(at_s)):
+            while next(self._forgetting, _DONE) is not _DONE:
                 if time.perf_counter() >= deadline:
                     return True
         except apsw.Error as error:
-            raise self.refusal("old history cannot be forgotten", error) from error
+            self.leave_transaction()
+            self._forgetting_problem = f"old history cannot be forgotten ({error})"
+        else:
+            self._forgetting_problem = None
+        self._forgetting = None
+        self._forgot_at_s = now_s
         return False
 
     def refusal(self, what: str, error: Exception) -> StoreError:

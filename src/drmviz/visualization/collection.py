@@ -17,7 +17,7 @@ from drmviz.collector import Collector
 from drmviz.errors import StoreBusyError, StoreError, UsageError
 from drmviz.model.status import OK, Status
 from drmviz.sources.base import Source
-from drmviz.store import Writer
+from drmviz.store import Retention, Writer
 from drmviz.system import Clock
 from drmviz.visualization.given import Given, Settings, policy_of
 from drmviz.visualization.history import recorded_events
@@ -28,7 +28,6 @@ _PATIENCE_S = 1.0
 _LAST_TICK_S = 0.6
 _LETTING_GO_S = 0.2
 _CLOSING_S = 2.0
-_FORGETTING_EVERY_S = 60.0
 
 
 class Collection:
@@ -41,26 +40,23 @@ class Collection:
         *,
         clock: Clock,
         interval_s: float,
-        keep_s: float,
         title: str,
         facts: Mapping[str, Any],
         remark: str | None = None,
     ) -> None:
         """With an interval of 0 it takes a tick only when told to.
 
-        `keep_s` is how long what is recorded is kept; `remark` is what there is to say of the file for as long as this
+        `remark` is what there is to say of the file for as long as this
         goes on. It closes the writer.
         """
         self._writer = writer
         self._clock = clock
         self._interval_s = interval_s
-        self._keep_s = keep_s
         self._remark = remark
         self._lock = threading.Lock()
         self._stop = SimpleQueue[None]()  # the one thing a destructor may call at any moment
         self._is_closed = False
         self._problems: dict[str, Status] = {}
-        self._forgot_at_s = float("-inf")
         started_at_s = clock.wall_s()
         names = ", ".join(source.name for source in sources)
         try:
@@ -151,18 +147,7 @@ class Collection:
 
     def _tick(self, patience_s: float | None = None) -> None:
         self._collector.tick(patience_s)
-        now_s = self._collector.now_s()
-        self._look_for_the_file(now_s)
-        if now_s - self._forgot_at_s < _FORGETTING_EVERY_S:
-            return
-        try:
-            is_done = not self._writer.forget_before(now_s - self._keep_s)
-            self._problems.pop("retention", None)
-        except StoreError as error:
-            self._problems["retention"] = Status(state="DEGRADED", reason=str(error), since_s=now_s)
-            is_done = True  # and tried again in a minute
-        if is_done:
-            self._forgot_at_s = now_s
+        self._look_for_the_file(self._collector.now_s())
 
     def _look_for_the_file(self, now_s: float) -> None:
         """Say so where the file is gone: what is written then goes nowhere, and no write fails of it."""
@@ -213,7 +198,7 @@ def begin(given: Given, path: Path, *, settings: Settings, clock: Clock) -> Coll
     Raises:
         StoreError: nothing can be written here.
     """
-    writer, remark = open_writer(path)
+    writer, remark = open_writer(path, Retention().capped(settings.keep_s))
     try:
         recorded = recorded_events(writer.path)
         sources = given.sources(update_interval=settings.update_interval, recorded=recorded)
@@ -226,14 +211,13 @@ def begin(given: Given, path: Path, *, settings: Settings, clock: Clock) -> Coll
         writer,
         clock=clock,
         interval_s=settings.update_interval,
-        keep_s=settings.keep_s,
         title=given.title,
         facts={"scaling_policy": policy.facts()} if policy.is_known else {},
         remark=remark,
     )
 
 
-def open_writer(path: Path) -> tuple[Writer, str | None]:
+def open_writer(path: Path, retention: Retention) -> tuple[Writer, str | None]:
     """Open the file, or the first one numbered beside it that nobody writes; say so in that case.
 
     Raises:
@@ -243,7 +227,7 @@ def open_writer(path: Path) -> tuple[Writer, str | None]:
     for number in count(1):
         target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         try:
-            writer = Writer.open(target)
+            writer = Writer.open(target, retention=retention)
         except StoreBusyError as error:
             busy = busy or error
             continue
