@@ -137,11 +137,8 @@ def _log(account: repairing.Account, *, state: State) -> Iterator[Finding]:
     if account.log_commits:
         sentence = f"its -wal holds {account.log_commits} commits that are not in the file itself yet"
         yield Finding(about="-wal", state="ok", sentence=sentence)
-    if account.lost_commits:
-        sentence = f"{account.lost_commits} commits (about that many ticks) at and behind a damaged place are lost"
-        yield Finding(about="-wal", state=state, sentence=sentence)
-    if account.is_log_damaged:
-        yield Finding(about="-wal", state=state, sentence="its beginning is damaged: nothing of it can be read")
+    if account.log_loss is not None:
+        yield Finding(about="-wal", state=state, sentence=account.log_loss)
 
 
 def _loss(loss: repairing.Loss) -> str:

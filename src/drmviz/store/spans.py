@@ -39,7 +39,7 @@ class Span:
         connection = part.connection
         blocks = rows_of(
             connection,
-            "SELECT number, first_sequence, sealed FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
+            "SELECT number, first_sequence, sealed FROM block WHERE run = ? AND tiers ORDER BY number DESC LIMIT 1",
             (run,),
         )
         if not blocks:
@@ -50,7 +50,7 @@ class Span:
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
             if len(stamps) == 1 and blocks[0][1]:  # they come so seldom that a block holds one: the mean distance
                 interval_us = max(interval_us, (int(stamps[0]) - microseconds(header.started_at_s)) // blocks[0][1])
-        ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ?", (run,))
+        ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ? AND tiers", (run,))
         first_us = max(microseconds(header.started_at_s), oldest * BLOCK_US)  # what is older was forgotten
         return cls(
             part=part,
