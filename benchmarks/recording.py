@@ -218,12 +218,13 @@ def measured_steadily(path: Path, workers: int, count: int) -> dict[str, float]:
             resident[i] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         recording.finish(STARTED_S + count)
     blocks = (STARTED_S + np.arange(count)) // 600 - STARTED_S // 600
-    later = blocks >= 1
-    slope = np.polyfit(np.flatnonzero(later), resident[later], 1)[0] * 600 if later.sum() > 1 else float("nan")
+    # The middle of a block, as packing takes some memory for a while and gives it back.
+    usual = [float(np.median(resident[blocks == block])) for block in np.unique(blocks)]
+    slope = (usual[-1] - usual[1]) / (len(usual) - 2) if len(usual) > 2 else float("nan")
     return {
-        "slope_bytes_per_block": float(slope),
+        "slope_bytes_per_block": slope,
         "resident_begun_bytes": float(resident[min(2, count - 1)]),
-        **{f"resident_block_{b:.0f}_bytes": float(np.median(resident[blocks == b])) for b in np.unique(blocks)},
+        **{f"resident_block_{block}_bytes": of for block, of in enumerate(usual)},
         "resident_highest_bytes": float(resident.max()),
         "append_median_ms": float(np.median(appending) * 1e3),
         "append_longest_ms": float(appending.max() * 1e3),
