@@ -194,7 +194,7 @@ def test_a_limit_of_days_caps_every_tier() -> None:
 def test_the_reach_of_each_tier_is_told(recorded_long: tuple[KnownFleet, Path, float], tmp_path: Path) -> None:
     _, path, end_s = recorded_long
     with Store.open(path) as store:
-        reach = {each.tier: each for each in store.reach()}
+        reach = {each.tier: each for each in store.read(columns=1, tiers=True).tiers}
 
     assert list(reach) == ["raw", "10 s", "1 min", "10 min"]
     assert [each.bucket_s for each in reach.values()] == [0, 10, 60, 600]
@@ -211,6 +211,6 @@ def test_what_is_not_packed_yet_is_within_the_reach_of_raw_ticks(tmp_path: Path)
         for second in range(5):
             recording.append(fleet.tick(START_S + second, ["a"]))
         with Store.open(tmp_path / "h.drmviz") as store:
-            (raw,) = store.reach(recording.header.id)
+            (raw,) = store.read(recording.header.id, tiers=True).tiers
 
     assert (raw.tier, raw.first_s, raw.bytes) == ("raw", START_S, 5 * (16 + 8 * 4))
