@@ -202,8 +202,6 @@ def fetch(
     for number, first_sequence, is_sealed, tiers, *extent in there.rows:
         if is_sealed:
             kept = tiers_in(tiers)
-            if not kept:
-                continue  # its writer ended while it was forgotten: only the row is left
             tier = max((tier for tier in kept if tier <= window.tier), default=min(kept))
             sealed.append(_Block(number, first_sequence, tier, *extent))
         else:
