@@ -359,17 +359,17 @@ def test_what_is_written_and_moved_while_a_store_is_read_changes_nothing_of_what
     workers = [f"w{i}" for i in range(40)]
     with Writer.open(path) as writer:
         recording = writer.begin(title="t", started_at_s=START_S, interval_s=10.0)
-        for n in range(100):
+        for n in range(80):  # of the second block many lie in the file itself, and all of it is packed later
             recording.append(fleet.tick(START_S + n * 10, workers))
 
         with opened_beside_its_writer(path) as pages:
-            for n in range(100, 400):  # packs, deletes, begins the log anew
+            for n in range(80, 400):  # packs, deletes, begins the log anew
                 recording.append(fleet.tick(START_S + n * 10, workers))
                 writer.checkpoint()
             account = take_whole_rows(pages, lambda _table, _row: None)
 
         assert account.is_whole
-        assert sum(block.ticks for block in account.blocks.values()) == 100
+        assert sum(block.ticks for block in account.blocks.values()) == 80
 
 
 def test_samples_of_workers_whose_names_are_lost_are_kept_counted_and_not_shown(
