@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from drmviz.store.connections import rows_of
 from drmviz.store.pages import connect
 from drmviz.store.retention import forget
 from drmviz.store.schema import BYTES_OF, TIERS_US, tiers_in
+from tests.commands import Bench
 from tests.fleets import START_S, KnownFleet, altered, written
 from tests.test_store_windows import assert_exact
 
@@ -214,3 +216,34 @@ def test_what_is_not_packed_yet_is_within_the_reach_of_raw_ticks(tmp_path: Path)
             (raw,) = store.read(recording.header.id, tiers=True).tiers
 
     assert (raw.tier, raw.first_s, raw.bytes) == ("raw", START_S, 5 * (16 + 8 * 4))
+
+
+def test_the_commands_and_the_report_tell_what_is_kept(bench: Bench) -> None:
+    path = bench.folder / "h.drmviz"
+    fleet = KnownFleet()
+    with Writer.open(path, retention=Retention(ages_s=(1200, 2400, 5000, 9000))) as writer:
+        recording = writer.begin(title="long", started_at_s=START_S, interval_s=10)
+        for i in range(1000):
+            recording.append(fleet.tick(START_S + 10 * i, ["a"]), seal=i % 10 == 9)
+        while writer.advance_sealing():
+            pass
+        while writer.advance_forgetting(START_S + 10_100):
+            pass
+        recording.finish(START_S + 10_000)
+    kept = (
+        "every tick from 2026-09-21 16:20 UTC, every 1 min from 2026-09-21 15:40 UTC,"
+        " every 10 min from 2026-09-21 14:30 UTC"
+    )
+
+    runs = bench.drmviz("runs", path.name)
+    said = bench.drmviz("runs", path.name, "--json")
+    doctor = bench.drmviz("doctor", path.name)
+    bench.drmviz("report", path.name, "-o", "r.html")
+
+    (run,) = json.loads(said.stdout)["runs"]
+    assert [(tier["tier"], tier["bucket_s"]) for tier in run["tiers"]] == [("raw", 0), ("1 min", 60), ("10 min", 600)]
+    assert all(tier["bytes"] > 0 for tier in run["tiers"])
+    assert run["tiers"][0]["first_at"] == "2026-09-21T16:20:00.000Z", "as long as 10 s would be"
+    assert kept in doctor.stdout
+    assert kept in (bench.folder / "r.html").read_text()
+    assert "every 10 min" in " ".join(runs.stdout.split())
