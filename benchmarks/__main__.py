@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import drawing, overhead, recording, sets
+from benchmarks import drawing, looking_back, overhead, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -24,6 +24,13 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "all_png": sets.all_png,
     "ten_times_html": sets.ten_times_html,
     "ten_times_png": sets.ten_times_png,
+    "day_heatmap": looking_back.day_heatmap,
+    "last_hour_heatmap": looking_back.last_hour_heatmap,
+    "day_curve": looking_back.day_curve,
+    "day_size": looking_back.day_size,
+    "month_heatmap": looking_back.month_heatmap,
+    "hours_heatmap": looking_back.hours_heatmap,
+    "hours_size": looking_back.hours_size,
     "recorder_overhead": overhead.recorder_overhead,
 }
 
