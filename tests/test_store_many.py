@@ -663,16 +663,23 @@ def test_damaged_pieces_and_clock_jumps_name_their_machine(tmp_path: Path) -> No
     assert len(run.notes) == 2
 
 
+@pytest.fixture(scope="module")
+def two_hours(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, KnownFleet]:
+    folder = tmp_path_factory.mktemp("two-hours")
+    return {
+        path: Machine(host=path.stem, workers=["gw0"], interval_s=5, ticks=1500, seed=place).record(path)
+        for place, path in enumerate((folder / "a.drmviz", folder / "b.drmviz"))
+    }
+
+
 @pytest.mark.parametrize("offset_s", [0.0, -3600.0, 600.0, 10.0, 7.25])
 def test_long_windows_of_machines_with_offsets_equal_a_model_whatever_tier_they_are_read_from(
-    tmp_path: Path, offset_s: float
+    two_hours: dict[Path, KnownFleet], offset_s: float
 ) -> None:
-    paths = [tmp_path / "a.drmviz", tmp_path / "b.drmviz"]
-    everything = KnownFleet()
-    for place, path in enumerate(paths):
-        fleet = Machine(host=path.stem, workers=["gw0"], interval_s=5, ticks=1500, seed=place).record(path)
+    paths, everything = list(two_hours), KnownFleet()
+    for path, fleet in two_hours.items():
+        moved_us = round(offset_s * 1e6) if path.stem == "b" else 0
         for (at_us, worker), values in fleet.samples.items():
-            moved_us = round(offset_s * 1e6) if path.stem == "b" else 0
             everything.samples[at_us + moved_us, f"{path.stem}/{worker}"] = values
 
     with Stores.open(paths, offsets={"b": offset_s}) as stores:
