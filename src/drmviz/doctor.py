@@ -100,7 +100,7 @@ def _run(store: Store, header: RunHeader) -> Iterator[Finding]:
     said = f"{run.measured_ticks} ticks of {len(run.workers)} workers, {len(run.tasks)} tests: {header.title}"
     yield Finding(about=about, state="ok", sentence=said)
     if run.tiers:
-        yield Finding(about=about, state="ok", sentence=f"kept: {kept_said(run.tiers)} ({_sizes(run.tiers)})")
+        yield Finding(about=f"{about} keeps", state="ok", sentence=f"{kept_said(run.tiers)} ({_sizes(run.tiers)})")
     for note in run.notes:
         yield Finding(about=about, state="note", sentence=note)
 
