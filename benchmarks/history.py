@@ -22,7 +22,7 @@ from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, Metric
 from drmviz.model.roster import RosterTracker
 from drmviz.model.run import RunHeader
 from drmviz.model.samples import Reading, Tick
-from drmviz.store.connections import open_for_writing, rows_of
+from drmviz.store.connections import ReadConnection, open_for_writing, rows_of
 from drmviz.store.frames import framed, unframed
 from drmviz.store.recording import Recording
 from drmviz.store.schema import BLOCK_US, SCHEMA_VERSION, TIERS_US, microseconds
@@ -198,19 +198,21 @@ class History:
 
     def _build_month(self, path: Path) -> None:
         connection = open_for_writing(path)
-        connection.execute("ATTACH ? AS day", (str(self.path),))
+        reading = ReadConnection(self.path)
+        day_of = reading.connection
         with connection:
             for table in ("run", "incarnation"):
-                connection.execute(f"INSERT INTO main.{table} SELECT * FROM day.{table}")
+                rows = rows_of(day_of, f"SELECT * FROM {table}")
+                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
             connection.execute("UPDATE run SET ended_us = ended_us + ?", (microseconds((MONTH_DAYS - 1) * DAY_S),))
-        columns = ", ".join(name for _, name, *_ in rows_of(connection, "PRAGMA main.table_info(block)"))
+        columns = ", ".join(name for _, name, *_ in rows_of(connection, "PRAGMA table_info(block)"))
         chunks = rows_of(
-            connection,
-            "SELECT block, tier, metric, statistic, slot, first_tick, packed, lowest, highest FROM day.chunk"
+            day_of,
+            "SELECT block, tier, metric, statistic, slot, first_tick, packed, lowest, highest FROM chunk"
             " WHERE tier >= 2 AND metric = ? ORDER BY tier, statistic, block",
             (METRIC_ROW[METRIC],),
         )
-        blocks = rows_of(connection, f"SELECT {columns} FROM day.block")
+        blocks = rows_of(day_of, f"SELECT {columns} FROM block")
         names = columns.split(", ")
         for day in range(MONTH_DAYS):
             later_us = microseconds(day * DAY_S)
@@ -236,7 +238,7 @@ class History:
                         ),
                     )  # fmt: skip
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        connection.execute("DETACH day")
+        reading.close()
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.close()
 
