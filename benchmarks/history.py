@@ -22,6 +22,7 @@ from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, Metric
 from drmviz.model.roster import RosterTracker
 from drmviz.model.run import RunHeader
 from drmviz.model.samples import Reading, Tick
+from drmviz.model.workers import RosterEntry
 from drmviz.store.connections import ReadConnection, open_for_writing, rows_of
 from drmviz.store.frames import framed, unframed
 from drmviz.store.recording import Recording
@@ -126,14 +127,12 @@ def churning(workers: int, count: int, *, leave_each_s: int) -> Iterator[Tick]:
         if i and leave_each_s:
             alive = [*alive[leave_each_s:], *range(alive[-1] + 1, alive[-1] + 1 + leave_each_s)]
         entries = seen if not leave_each_s else tuple(map(_entry, alive))
-        yield tracker.observe(
-            [Reading(taken_at_s=at_s, entries=entries, values=values)], at_s=at_s, wall_s=at_s
-        )
+        yield tracker.observe([Reading(taken_at_s=at_s, entries=entries, values=values)], at_s=at_s, wall_s=at_s)
 
 
 @cache
-def _entry(number: int) -> fleet.RosterEntry:
-    return fleet.RosterEntry(id=f"worker-{number:07d}", host=f"host-{number % 64}", capacity=fleet.CAPACITY)
+def _entry(number: int) -> RosterEntry:
+    return RosterEntry(id=f"worker-{number:07d}", host=f"host-{number % 64}", capacity=fleet.CAPACITY)
 
 
 class History:

@@ -180,23 +180,24 @@ def values_of(payloads: Sequence[memoryview], *, only: IntArray | None = None) -
     Raises:
         DamagedFrameError: one of them cannot be unpacked.
     """
+    unpacking = zstandard.ZstdDecompressor()  # to make one costs as much as to use it on a small chunk
     runs = [list(run) for _, run in groupby(payloads, key=lambda payload: payload[0] == _INDEXED)]
     parts: list[FloatArray] = []
     for run in runs:
         if run[0][0] == _INDEXED:
-            parts += [_of_indexed(payload, only) for payload in run]
+            parts += [_of_indexed(unpacking, payload, only) for payload in run]
         else:
-            parts.append(_of_shuffled(run, only))
+            parts.append(_of_shuffled(unpacking, run, only))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _of_indexed(payload: memoryview, only: IntArray | None) -> FloatArray:
+def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only: IntArray | None) -> FloatArray:
     *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
     end = _members_end(payload)
     if end >= len(payload):
         raise DamagedFrameError("nothing follows the members of this chunk")
     many = payload[end] + 1
-    unpacked = _decompressed(payload[end + 1 :], 4 * many + incarnations * ticks)
+    unpacked = _decompressed(unpacking, payload[end + 1 :], 4 * many + incarnations * ticks)
     steps = np.frombuffer(unpacked, dtype=np.uint8, offset=4 * many).reshape(incarnations, ticks)
     index = np.cumsum(steps if only is None else steps[only], axis=1, dtype=np.uint8)
     table = np.zeros(_LONGEST_TABLE, dtype="<f4")
@@ -204,11 +205,13 @@ def _of_indexed(payload: memoryview, only: IntArray | None) -> FloatArray:
     return table.take(index, mode="clip")  # a byte always has its place; not to check that is twice as fast
 
 
-def _of_shuffled(payloads: list[memoryview], only: IntArray | None) -> FloatArray:
+def _of_shuffled(
+    unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None
+) -> FloatArray:
     parts = []
     for payload in payloads:
         *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
-        shuffled = _decompressed(payload[_members_end(payload) :], 4 * incarnations * ticks)
+        shuffled = _decompressed(unpacking, payload[_members_end(payload) :], 4 * incarnations * ticks)
         bytes_of = np.frombuffer(shuffled, dtype=np.uint8).reshape(4, incarnations, ticks)
         parts.append(bytes_of if only is None else bytes_of[:, only])
     together = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
@@ -219,8 +222,8 @@ def _of_shuffled(payloads: list[memoryview], only: IntArray | None) -> FloatArra
     return values
 
 
-def _decompressed(packed: memoryview, size: int) -> bytes:
-    unpacked = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+def _decompressed(unpacking: zstandard.ZstdDecompressor, packed: memoryview, size: int) -> bytes:
+    unpacked = unpacking.decompress(packed, max_output_size=size)
     if len(unpacked) != size:
         raise DamagedFrameError(f"{len(unpacked)} bytes were unpacked where {size} belong")
     return unpacked

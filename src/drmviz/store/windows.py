@@ -277,18 +277,23 @@ def _fetch_chunks(
             at_us = (first_tick + np.arange(length_of(payload), dtype=np.int64)) * TIERS_US[tier]
         if not at_us.size or at_us[0] >= columns.end_us or at_us[-1] < columns.first_us:
             continue
-        named = same_members(payload)
-        if named not in known:
-            known[named] = members_of(payload)
         found.pieces.append(
             Piece(
-                members=known[named],
+                members=_shared_members(payload, known),
                 at_us=at_us,
                 packed=payload,
                 first_tick=first_tick,
                 counts=counts.get(place) if statistic == MEAN else None,
             )
         )
+
+
+def _shared_members(payload: memoryview, known: dict[bytes, IntArray]) -> IntArray:
+    """Return the members of a checked chunk, one object for all chunks that have the same ones."""
+    named = same_members(payload)
+    if named not in known:
+        known[named] = members_of(payload)
+    return known[named]
 
 
 def _chunk_rows(
