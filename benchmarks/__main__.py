@@ -13,6 +13,7 @@ from benchmarks.rows import Row
 ROWS: dict[str, Callable[[int, int], Row]] = {
     "durable_tick": recording.durable_tick,
     "closed_file": recording.closed_file,
+    "checked_pages": recording.checked_pages,
     "recording_memory": recording.recording_memory,
     "steady_memory": recording.steady_memory,
     "sealing_delay": recording.sealing_delay,

@@ -59,7 +59,9 @@ class Disk(apsw.VFS):
 
     def refuse(self, code: int) -> None:
         self.refused += 1
-        raise apsw.exception_for(code)
+        error = apsw.exception_for(code)
+        error.args = ("database or disk is full" if code == apsw.SQLITE_FULL else "disk I/O error",)
+        raise error
 
     def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
         return isinstance(evalue, apsw.Error)  # injected where SQLite goes on without: nothing to report

@@ -105,6 +105,7 @@ def test_report_and_dashboard_of_several_stores_list_the_recordings(bench: Bench
         assert "-99.75 s" in html
         assert "left: its recorder ended without closing the run" in html
         assert "cut off" in html
+    assert "Next decision" not in html, "there is one of each fleet"
 
 
 def test_one_being_recorded_one_killed_and_one_finished_are_one_report_from_the_command_line(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drmviz.store import Store
-from drmviz.store.schema import PAGE_BYTES
+from drmviz.store.schema import PAGE_BYTES, SCHEMA_VERSION
 from tests.commands import Bench
 from tests.damaged import RUNS, KnownHistory, assert_nothing_but_the_truth, known_history
 from tests.golden_files import golden
@@ -46,7 +46,7 @@ def test_a_whole_store_is_said_to_be_whole(bench: Bench, history: KnownHistory) 
     told = findings(done.stdout)
     assert done.returncode == 0
     assert ("blocks", "ok", "12 of 12 blocks of ten minutes are whole") in told
-    assert any(about == "h.drmviz" and "closed, format 2" in said for about, _, said in told)
+    assert any(about == "h.drmviz" and f"closed, format {SCHEMA_VERSION}" in said for about, _, said in told)
     assert not any(about == "h.drmviz" and "no checksums" in said for about, _, said in told)
     assert not [line for line in told if line[1] == "wrong"]
 

@@ -458,3 +458,19 @@ def test_run_tells_once_that_the_disk_is_full_and_once_that_it_goes_on(tmp_path:
     lost = int(told[2].partition(";")[2].split()[0])
     assert lost >= 3
     assert f"store: {lost} ticks could not be written" in done.stderr
+
+
+def test_a_disk_that_cannot_be_read_is_one_error_that_names_the_file(tmp_path: Path, failing: Disk) -> None:
+    path = tmp_path / "h.drmviz"
+    fleet = KnownFleet()
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="t", started_at_s=START_S, interval_s=1)
+        for n in range(200):
+            recording.append(fleet.tick(START_S + n, [f"w{i}" for i in range(50)]))
+
+    with Store.open(path) as store:
+        failing.fails_to_read = lambda of: of == "main"
+        with pytest.raises(StoreError, match=r"h\.drmviz': it cannot be read \(disk I/O error\)"):
+            store.read()
+        failing.fails_to_read = lambda of: False
+        assert store.read().measured_ticks == 200

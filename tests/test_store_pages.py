@@ -31,6 +31,8 @@ TICKS = 80  # three blocks: two are sealed, the last one is left hot
 WORKERS = [f"w{i}" for i in range(40)]
 WINDOW: dict[str, Any] = {"start_s": START_S, "end_s": START_S + TICKS * STEP_S, "columns": 10_000}
 
+COARSE: dict[str, Any] = WINDOW | {"columns": 2, "statistics": ("min", "mean", "max")}
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -40,6 +42,8 @@ class Recorded:
     content: bytes
     values: dict[Metric, np.ndarray]  # of each metric, shape (workers, ticks)
     whole: Run
+    coarse: Run
+    """From rollups."""
 
     @property
     def pages(self) -> int:
@@ -68,11 +72,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     with altered(path) as closed:  # finishing it would have sealed the last block too
         closed.execute("UPDATE run SET ended_us = ?", (round((START_S + TICKS * STEP_S) * 1e6),))
     with Store.open(path) as store:
-        whole = store.read(**WINDOW)
+        whole, coarse = store.read(**WINDOW), store.read(**COARSE)
     moments = [round((START_S + n * STEP_S) * 1e6) for n in range(TICKS)]
     table = np.array([[fleet.samples[at_us, worker] for at_us in moments] for worker in WORKERS])
     values = {metric: table[:, :, i] for i, metric in enumerate(METRICS)}
-    return Recorded(path, path.read_bytes(), values, whole)
+    return Recorded(path, path.read_bytes(), values, whole, coarse)
 
 
 def assert_true_or_absent(run: Run, recorded: Recorded) -> bool:
@@ -98,9 +102,14 @@ def read_damaged(recorded: Recorded, content: bytes, folder: Path) -> str:
     path = recorded.put(content, folder)
     try:
         with Store.open(path) as store:
-            run = store.read(**WINDOW)
+            run, coarse = store.read(**WINDOW), store.read(**COARSE)
     except StoreDamagedError:
         return "refused"
+    if not coarse.notes:
+        for metric in METRICS:
+            for statistic in COARSE["statistics"]:
+                expected = recorded.coarse.values(metric, statistic)
+                np.testing.assert_array_equal(coarse.values(metric, statistic), expected)
     assert run.header == recorded.whole.header
     return "untouched" if assert_true_or_absent(run, recorded) else "in part"
 
@@ -236,8 +245,43 @@ def test_a_damaged_page_of_hot_ticks_costs_the_ticks_on_it(tmp_path: Path) -> No
     assert any(f"page {number} does not match" in note for note in run.notes)
 
 
+def test_a_damaged_page_of_blocks_costs_the_blocks_on_it(tmp_path: Path) -> None:
+    path = tmp_path / "h.drmviz"
+    fleet = KnownFleet()
+    with Writer.open(path) as writer:
+        recording = writer.begin(title="t", started_at_s=START_S, interval_s=60.0)
+        for n in range(1500):
+            recording.append(fleet.tick(START_S + n * 60, ["a"], missing=0), seal=False)
+        while writer.advance_sealing():
+            pass
+        recording.finish(START_S + 90_000)
+    content = path.read_bytes()
+    pages = pages_of(path, "block")
+    assert len(pages) >= 4, "a root and some leaves"
+    for number in pages[1:]:
+        path.write_bytes(flipped_page(content, number))
+
+        with Store.open(path) as store:
+            run = store.read(columns=10_000)
+
+        values = run.values("cpu_ratio")[0]
+        first = round((run.starts_at_s[0] - START_S) / 60)
+        there = np.flatnonzero(np.isfinite(values))
+        written = [fleet.samples[round((START_S + (first + int(n)) * 60) * 1e6), "a"][0] for n in there]
+        np.testing.assert_array_equal(values[there], written)
+        assert 500 < len(there) == run.measured_ticks < 1500
+        assert any(f"are not complete: page {number} does not match" in note for note in run.notes)
+
+
 @pytest.mark.parametrize(
-    ("table", "missing"), [("task", "tests"), ("task_by_end", "tests"), ("decision", "decisions"), ("note", "notes")]
+    ("table", "missing"),
+    [
+        ("clock", "changes of the clock"),
+        ("task", "tests"),
+        ("task_by_end", "tests"),
+        ("decision", "decisions"),
+        ("note", "notes"),
+    ],
 )
 def test_damaged_pages_of_events_leave_the_numbers_and_name_what_is_missing(
     recorded: Recorded, tmp_path: Path, table: str, missing: str

@@ -119,25 +119,27 @@ def assert_nothing_lost(path: Path, recorded: Recorded, said: dict[str, int], cu
     if run is None or run.is_empty:
         assert not acknowledged, f"power lost at {cut}: no tick where {acknowledged} were acknowledged"
         return
-    places = np.round((run.starts_at_s - START_S) / STEP_S).astype(int)
-    measured = places[np.isfinite(run.values("cpu_ratio", "max")).any(axis=0)] if run.columns else places[:0]
+    known = np.any([np.isfinite(run.values(metric, "max")).any(axis=0) for metric in METRICS], axis=0)
     first = 0
-    if "forgetting" in said:
-        first = int(measured[0])  # whole blocks go, the oldest first
+    if "forgetting" in said:  # whole blocks go, the oldest first; meanwhile they may be left in wider buckets
+        first = max(0, round((run.starts_at_s[np.flatnonzero(known)[0]] - START_S) / STEP_S))
         assert first <= FORGETS_BEFORE_TICK, f"power lost at {cut}: ticks up to {first} are gone"
         assert first > FORGETS_BEFORE_TICK - 30 or "forgotten" not in said, (
             f"power lost at {cut}: {first} is still there"
         )
     there = run.measured_ticks
     assert first + there in (acknowledged, acknowledged + 1), f"power lost at {cut}: {first} + {there} ticks"
+    assert run.width_s == STEP_S or ("forgetting" in said and "forgotten" not in said)
     ids = [worker.id for worker in run.workers]
+    first_us, end_us = (round((START_S + n * STEP_S) * 1e6) for n in (first, first + there))
+    left = {place: sample for place, sample in recorded.fleet.samples.items() if first_us <= place[0] < end_us}
     for metric in METRICS:
-        expected = np.full((len(ids), run.columns), np.nan, dtype=np.float32)
-        for column, n in enumerate(places):
-            for worker in recorded.workers[n] if first <= n < first + there else ():
-                sample = recorded.fleet.samples[round((START_S + n * STEP_S) * 1e6), worker]
-                expected[ids.index(worker), column] = sample[METRICS.index(metric)]
-        np.testing.assert_array_equal(run.values(metric, "max"), expected, err_msg=f"power lost at {cut}")
+        expected = KnownFleet(samples=left).expected(
+            metric, "max", workers=ids, starts_at_s=run.starts_at_s, width_s=run.width_s
+        )
+        np.testing.assert_array_equal(
+            run.values(metric, "max"), expected.astype(np.float32), err_msg=f"power lost at {cut}"
+        )
 
 
 def lose_power(recorded: Recorded, folder: Path, *, count: int, seed: int) -> int:

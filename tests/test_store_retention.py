@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from drmviz.model.metrics import STATISTICS
 from drmviz.store import Retention, Store, Writer
 from drmviz.store.connections import rows_of
+from drmviz.store.pages import connect
 from drmviz.store.retention import forget
 from drmviz.store.schema import BYTES_OF, TIERS_US, tiers_in
-from tests.fleets import START_S, KnownFleet, written
+from tests.commands import Bench
+from tests.fleets import START_S, KnownFleet, altered, written
 from tests.test_store_windows import assert_exact
 
 DAY_S = 86_400.0
@@ -36,8 +39,9 @@ def recorded_long(tmp_path_factory: pytest.TempPathFactory) -> tuple[KnownFleet,
             for second in range(30):
                 recording.append(fleet.tick(end_s - age_s + second, ["a", "b"]), seal=second == 29)
         recording.finish(end_s + 30)
-        while writer.advance_forgetting(end_s + 90):
-            pass
+        for later_s in (90, 151):  # what was begun at a tick is ended first
+            while writer.advance_forgetting(end_s + later_s):
+                pass
     return fleet, path, end_s
 
 
@@ -86,9 +90,8 @@ def small(path: Path, *, blocks: int = 6) -> KnownFleet:
 def test_a_tier_that_is_too_large_loses_its_oldest_blocks_and_no_other_tier_does(tmp_path: Path) -> None:
     path = tmp_path / "h.drmviz"
     fleet = small(path)
-    connection = apsw.Connection(str(path))
-    raw = connection.execute("SELECT sum(raw_bytes) FROM block").get
-    connection.close()
+    with altered(path) as connection:
+        raw = connection.execute("SELECT sum(raw_bytes) FROM block").get
     usual = Retention()
 
     with Writer.open(path, retention=Retention(bytes=(raw // 2, *usual.bytes[1:]))) as writer:
@@ -128,7 +131,7 @@ def test_forgetting_that_is_cut_off_anywhere_leaves_an_exact_history_and_is_fini
     shutil.copy(whole, path)
     retention = Retention(ages_s=(kept_s / 2, kept_s, kept_s + 700, kept_s + 1400))
     now_s = START_S + 6 * BLOCK_S
-    connection = apsw.Connection(str(path))
+    connection = connect(str(path))
     going = forget(connection, now_s, retention)
     for _ in range(steps):
         if next(going, steps) is steps:
@@ -193,12 +196,12 @@ def test_a_limit_of_days_caps_every_tier() -> None:
 def test_the_reach_of_each_tier_is_told(recorded_long: tuple[KnownFleet, Path, float], tmp_path: Path) -> None:
     _, path, end_s = recorded_long
     with Store.open(path) as store:
-        reach = {each.tier: each for each in store.reach()}
+        reach = {each.tier: each for each in store.read(columns=1, tiers=True).tiers}
 
     assert list(reach) == ["raw", "10 s", "1 min", "10 min"]
     assert [each.bucket_s for each in reach.values()] == [0, 10, 60, 600]
     days = [(end_s - each.first_s) / DAY_S for each in reach.values()]
-    assert days == pytest.approx([1.75, 6, 25, 395], abs=0.01)
+    assert days == pytest.approx([2, 7, 30, 400], abs=0.01), "blocks that are not over for that long are whole"
     assert all(each.end_s == pytest.approx(end_s + 29, abs=0.1) for each in reach.values())
     assert all(each.bytes > 0 for each in reach.values())
 
@@ -210,6 +213,37 @@ def test_what_is_not_packed_yet_is_within_the_reach_of_raw_ticks(tmp_path: Path)
         for second in range(5):
             recording.append(fleet.tick(START_S + second, ["a"]))
         with Store.open(tmp_path / "h.drmviz") as store:
-            (raw,) = store.reach(recording.header.id)
+            (raw,) = store.read(recording.header.id, tiers=True).tiers
 
     assert (raw.tier, raw.first_s, raw.bytes) == ("raw", START_S, 5 * (16 + 8 * 4))
+
+
+def test_the_commands_and_the_report_tell_what_is_kept(bench: Bench) -> None:
+    path = bench.folder / "h.drmviz"
+    fleet = KnownFleet()
+    with Writer.open(path, retention=Retention(ages_s=(1200, 2400, 5000, 9000))) as writer:
+        recording = writer.begin(title="long", started_at_s=START_S, interval_s=10)
+        for i in range(1000):
+            recording.append(fleet.tick(START_S + 10 * i, ["a"]), seal=i % 10 == 9)
+        while writer.advance_sealing():
+            pass
+        while writer.advance_forgetting(START_S + 10_100):
+            pass
+        recording.finish(START_S + 10_000)
+    kept = (
+        "every tick from 2026-09-21 16:20 UTC, every 1 min from 2026-09-21 15:40 UTC,"
+        " every 10 min from 2026-09-21 14:30 UTC"
+    )
+
+    runs = bench.drmviz("runs", path.name)
+    said = bench.drmviz("runs", path.name, "--json")
+    doctor = bench.drmviz("doctor", path.name)
+    bench.drmviz("report", path.name, "-o", "r.html")
+
+    (run,) = json.loads(said.stdout)["runs"]
+    assert [(tier["tier"], tier["bucket_s"]) for tier in run["tiers"]] == [("raw", 0), ("1 min", 60), ("10 min", 600)]
+    assert all(tier["bytes"] > 0 for tier in run["tiers"])
+    assert run["tiers"][0]["first_at"] == "2026-09-21T16:20:00.000Z", "as long as 10 s would be"
+    assert kept in doctor.stdout
+    assert kept in (bench.folder / "r.html").read_text()
+    assert "kept" in runs.stdout.splitlines()[2]

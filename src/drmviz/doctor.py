@@ -6,9 +6,9 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from drmviz.configuration import read_settings, recorded_stores, runs_folder
 from drmviz.errors import DRMVizError, StoreError
 from drmviz.machine import limits
 from drmviz.machine.gpu import Gpus
-from drmviz.model.run import RunHeader
+from drmviz.model.run import RunHeader, TierReach
+from drmviz.report.wording import kept_said, size
 from drmviz.store import Store, repairing
 from drmviz.store.lock import is_being_written
 
@@ -92,14 +93,20 @@ def repair_store(path: Path, to: Path | None) -> tuple[Path, list[Finding]]:
 def _run(store: Store, header: RunHeader) -> Iterator[Finding]:
     about = f"run {header.id}"
     try:
-        run = store.read(header.id, columns=1, metrics=("cpu_ratio",))
+        run = store.read(header.id, columns=1, metrics=("cpu_ratio",), tiers=True)
     except StoreError as error:
         yield Finding(about=about, state="wrong", sentence=error.reason)
         return
     said = f"{run.measured_ticks} ticks of {len(run.workers)} workers, {len(run.tasks)} tests: {header.title}"
     yield Finding(about=about, state="ok", sentence=said)
+    if run.tiers:
+        yield Finding(about=f"{about} keeps", state="ok", sentence=f"{kept_said(run.tiers)} ({_sizes(run.tiers)})")
     for note in run.notes:
         yield Finding(about=about, state="note", sentence=note)
+
+
+def _sizes(tiers: Sequence[TierReach]) -> str:
+    return ", ".join(f"{reach.tier} {size(reach.bytes)}" for reach in tiers)
 
 
 def _damage(account: repairing.Account, *, state: State) -> Iterator[Finding]:
@@ -137,16 +144,13 @@ def _log(account: repairing.Account, *, state: State) -> Iterator[Finding]:
     if account.log_commits:
         sentence = f"its -wal holds {account.log_commits} commits that are not in the file itself yet"
         yield Finding(about="-wal", state="ok", sentence=sentence)
-    if account.lost_commits:
-        sentence = f"{account.lost_commits} commits (about that many ticks) at and behind a damaged place are lost"
-        yield Finding(about="-wal", state=state, sentence=sentence)
-    if account.is_log_damaged:
-        yield Finding(about="-wal", state=state, sentence="its beginning is damaged: nothing of it can be read")
+    if account.log_loss is not None:
+        yield Finding(about="-wal", state=state, sentence=account.log_loss)
 
 
 def _loss(loss: repairing.Loss) -> str:
-    start, end = (datetime.fromtimestamp(at_s).astimezone() for at_s in (loss.start_s, loss.end_s))
-    when = f"{start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S}"
+    start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (loss.start_s, loss.end_s))
+    when = f"{start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S} UTC"
     pieces = "one piece" if loss.lost_pieces == 1 else f"{loss.lost_pieces or 'an unknown number of'} pieces"
     what = "nothing is left" if loss.is_lost else f"{pieces} lost"
     return f"{when}: {what}{_on(loss.pages)}" if loss.pages or not loss.why else f"{when}: {what} ({loss.why})"

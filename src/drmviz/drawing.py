@@ -133,7 +133,7 @@ def runs_for_report(
 ) -> tuple[Run, Run]:
     """Read what summaries and the report need: the workers' run, and the hosts'."""
     with opened(store, offsets) as history:
-        workers = history.read(run_id, columns=COLUMNS, statistics=("mean", "max"))
+        workers = history.read(run_id, columns=COLUMNS, statistics=("mean", "max"), tiers=True)
         return workers, history.read(run_id, columns=COLUMNS, kinds=("host",), statistics=("mean", "max"))
 
 

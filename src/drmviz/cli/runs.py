@@ -38,7 +38,7 @@ def runs(stores: Stores = None, offset: Offsets = None, as_json: AsJson = False)
                 if store.lost:
                     say(f"Store {str(path)!r}: {store.lost}")
                 for header in store.runs():
-                    found.append(history.read(header.id, metrics=("cpu_ratio",), columns=1))
+                    found.append(history.read(header.id, metrics=("cpu_ratio",), columns=1, tiers=True))
                     where.append(str(path))
         except StoreError as error:
             if stores:

@@ -63,6 +63,21 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TierReach:
+    """What is kept of a history at one resolution."""
+
+    tier: str
+    """`raw`, `10 s`, `1 min` or `10 min`."""
+    bucket_s: float
+    """0 for raw ticks."""
+    first_s: float
+    """Seconds since the epoch: from here on it is kept; `end_s` is not included."""
+    end_s: float
+    bytes: int
+    """Packed, without what the file adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A window of one recorded run.
 
@@ -90,6 +105,8 @@ class Run:
     """By time; the first of a provider may lie before the window: it is what held when the window began."""
     means: Mapping[Metric, FloatArray] = field(default_factory=dict)
     """float64, shape (workers,): the mean over every measured tick of the window; see `mean_of`."""
+    tiers: tuple[TierReach, ...] = ()
+    """How far back each tier reaches, whatever the window, finest first; empty where nobody asked."""
     notes: tuple[str, ...] = ()
     """What the reader of this history should know: damage, a clock that jumped, a recorder that was killed."""
     origins: tuple[Origin, ...] = ()

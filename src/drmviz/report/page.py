@@ -143,6 +143,7 @@ def _facts(run: Run, sums: Study) -> list[tuple[str, str]]:
         ("Versions", ", ".join(_versions(run))),
         ("Labels", ", ".join(f"{key}={value}" for key, value in header.labels.items())),
         ("Sampled", f"every {header.interval_s:g} s" if header.interval_s else "on demand"),
+        ("Kept", wording.kept_said(run.tiers) if run.tiers else ""),
         ("Run", header.id),
     ]
     return [(label, wording.cut(text, 1000)) for label, text in found if text]

@@ -57,6 +57,9 @@ def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> T
     with_stores = bool(stores)
     table = _table("Recorded runs", "run", "started", ">lasted", ">workers", ">tests", ">failed", "exit", "title")
     with_hosts = len({run.header.host for run in runs}) > 1
+    with_kept = any(len(_kept(run).split(",")) > 1 for run in runs)
+    if with_kept:
+        table.add_column("kept", overflow="fold")
     if with_hosts:
         table.add_column("host", overflow="fold")
     if with_stores:
@@ -76,8 +79,13 @@ def runs_table(runs: Sequence[Run], *, stores: Sequence[str] | None = None) -> T
             cut(run.header.title, 60),
         ]
         host = [cut(run.header.host or "?", 40)] if with_hosts else []
-        _add(table, *cells, *host, *([clean(store)] if with_stores else []))
+        kept = [_kept(run)] if with_kept else []
+        _add(table, *cells, *kept, *host, *([clean(store)] if with_stores else []))
     return table
+
+
+def _kept(run: Run) -> str:
+    return wording.kept_said(run.tiers)
 
 
 def decisions_json(run: Run) -> dict[str, Any]:
@@ -288,6 +296,16 @@ def _run(run: Run, store: str | None) -> dict[str, Any]:
         "store": store,
         "offset_s": run.origins[0].offset_s if run.origins else 0.0,
         "tests": dict(found.outcomes),
+        "tiers": [
+            {
+                "tier": reach.tier,
+                "bucket_s": reach.bucket_s,
+                "first_at": iso(reach.first_s),
+                "end_at": iso(reach.end_s),
+                "bytes": reach.bytes,
+            }
+            for reach in run.tiers
+        ],
         "notes": list(run.notes),
         "workers": [_worker(life) for worker in run.workers for life in worker.incarnations],
     }

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drmviz.model.run import Origin
+    from drmviz.model.run import Origin, TierReach
 
 NOT_MEASURED = "not measured"
 _LONGEST = 4000
@@ -103,6 +103,18 @@ def origins_said(origins: Sequence[Origin]) -> str:
     moved = sum(bool(origin.offset_s) for origin in origins)
     clock = f"{count(moved, 'offset')} given" if moved else "recorded wall time"
     return f"{count(len(origins), 'recording')} read as one, {clock}" if len(origins) > 1 else clock
+
+
+def kept_said(tiers: Sequence[TierReach]) -> str:
+    """Return from when on each tier is kept that reaches further back than the finer ones."""
+    said: list[str] = []
+    reached_s = float("inf")
+    for reach in tiers:
+        if reach.first_s < reached_s - reach.bucket_s:
+            what = "every tick" if not reach.bucket_s else f"every {reach.tier}"
+            said.append(f"{what} from {(iso(reach.first_s) or '?')[:16].replace('T', ' ')} UTC")
+            reached_s = reach.first_s
+    return ", ".join(said) or "nothing"
 
 
 def cores(value: float) -> str:

@@ -43,6 +43,7 @@ class Asked:
     workers: Sequence[str] | None
     kinds: Sequence[Kind] | None
     means: tuple[Metric, ...] = ()
+    tiers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,9 @@ def _runs(connection: apsw.Connection, which: str, *values: Any) -> list[Numbere
 def ticks_held(connection: apsw.Connection, run: int) -> int:
     """Return how many ticks of a run the file holds; what was forgotten does not count."""
     blocks = rows_of(
-        connection, "SELECT first_sequence, sealed, ticks, times FROM block WHERE run = ? ORDER BY number", (run,)
+        connection,
+        "SELECT first_sequence, sealed, ticks, times FROM block WHERE run = ? AND tiers ORDER BY number",
+        (run,),
     )
     if not blocks:
         return 0

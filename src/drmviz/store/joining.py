@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drmviz.model.cloud import CloudUsage
-from drmviz.model.run import Origin, RecordingState, RunHeader
+from drmviz.model.run import Origin, RecordingState, RunHeader, TierReach
 from drmviz.model.workers import Incarnation, Worker
 from drmviz.store.assembling import Asked, Gathered, resized_of
 from drmviz.store.failures import errors_named
 from drmviz.store.parts import Part
+from drmviz.store.reach import reaches, reaches_together
 from drmviz.store.records import natural_key, rows_shown
 from drmviz.store.schema import TIERS_US
 from drmviz.store.spans import Span, lives_in
@@ -35,6 +36,7 @@ class Joined:
     """None where nothing was ever measured."""
     origins: tuple[Origin, ...]
     notes: tuple[str, ...]
+    tiers: tuple[TierReach, ...] = ()
 
 
 def joined(parts: Sequence[Part], asked: Asked) -> Joined:
@@ -53,7 +55,15 @@ def joined(parts: Sequence[Part], asked: Asked) -> Joined:
         notes += [part.note(part.lost) for part in parts if part.lost]
         return Joined(header, None, origins, tuple(notes))
     gathered, more = _gathered(parts, spans, header, asked)
-    return Joined(header, gathered, origins, (*notes, *more))
+    return Joined(header, gathered, origins, (*notes, *more), _tiers(parts) if asked.tiers else ())
+
+
+def _tiers(parts: Sequence[Part]) -> tuple[TierReach, ...]:
+    found: list[tuple[TierReach, int]] = []
+    for part in parts:
+        with errors_named(part.path):
+            found += [(each, part.offset_us) for run, _ in part.runs for each in reaches(part.connection, run)]
+    return reaches_together(found)
 
 
 def _gathered(parts: Sequence[Part], spans: list[Span], header: RunHeader, asked: Asked) -> tuple[Gathered, list[str]]:

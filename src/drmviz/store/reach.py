@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import apsw
 
+from drmviz.model.run import TierReach
 from drmviz.store.connections import rows_of
 from drmviz.store.schema import BLOCK_US, BYTES_OF, RAW_TIER, TIERS_US, tick_id
 
 TIER_NAMES = ("raw", "10 s", "1 min", "10 min")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierReach:
-    """What is kept of one tier."""
-
-    tier: str
-    bucket_s: float
-    """0 for raw ticks."""
-    first_s: float
-    """Seconds since the epoch: from here on it is kept; so is `end_s`, not included."""
-    end_s: float
-    bytes: int
-    """Packed, without what SQLite adds."""
 
 
 def reaches(connection: apsw.Connection, run: int | None = None) -> tuple[TierReach, ...]:
@@ -67,3 +54,19 @@ def _hot(connection: apsw.Connection, run: int | None) -> tuple[int | None, int 
         (first, last),
     )
     return begin_us, end_us, size
+
+
+def reaches_together(parts: Iterable[tuple[TierReach, int]]) -> tuple[TierReach, ...]:
+    """Return the tiers of several runs as one, each moved by so many microseconds."""
+    found: dict[str, TierReach] = {}
+    for part, offset_us in parts:
+        first_s, end_s = part.first_s + offset_us / 1e6, part.end_s + offset_us / 1e6
+        known = found.get(part.tier)
+        found[part.tier] = TierReach(
+            tier=part.tier,
+            bucket_s=part.bucket_s,
+            first_s=first_s if known is None else min(first_s, known.first_s),
+            end_s=end_s if known is None else max(end_s, known.end_s),
+            bytes=part.bytes + (0 if known is None else known.bytes),
+        )
+    return tuple(sorted(found.values(), key=lambda reach: reach.bucket_s))

@@ -20,7 +20,6 @@ from drmviz.store.failures import errors_named
 from drmviz.store.joining import joined
 from drmviz.store.lock import is_being_written
 from drmviz.store.parts import NumberedRun, Part, named
-from drmviz.store.reach import TierReach, reaches
 from drmviz.store.records import HEADER_COLUMNS, header_of
 
 
@@ -55,6 +54,7 @@ class Reader:
         workers: Sequence[str] | None = None,
         kinds: Sequence[Kind] | None = None,
         means: Sequence[Metric] = (),
+        tiers: bool = False,
     ) -> Run:
         """Return a window of one run of each file, reduced to at most `columns` columns.
 
@@ -68,13 +68,14 @@ class Reader:
             workers: only these rows, in this order; all of them, in natural order, when None.
             kinds: which kinds of roster entries are rows; workers, or processes where there are none, when None.
             means: metrics of which `Run.mean_of` is wanted without their columns; cheaper than reading them.
+            tiers: whether `Run.tiers` is wanted.
 
         Raises:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreError: nothing was ever recorded here.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
+        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means), tiers)
         return self._read(run_id, asked)
 
     def read_all(
@@ -88,6 +89,7 @@ class Reader:
         workers: Sequence[str] | None = None,
         kinds: Sequence[Kind] | None = None,
         means: Sequence[Metric] = (),
+        tiers: bool = False,
     ) -> Run:
         """Return a window of all runs as one, on recorded wall time; the same arguments as `read`.
 
@@ -98,7 +100,7 @@ class Reader:
             StoreError: nothing was ever recorded here.
             StoreDamagedError: SQLite cannot read the pages of this window.
         """
-        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means))
+        asked = Asked(columns, start_s, end_s, tuple(metrics), tuple(statistics), workers, kinds, tuple(means), tiers)
         return self._read(None, asked, everything=True)
 
     def _read(self, run_id: str | None, asked: Asked, *, everything: bool = False) -> Run:
@@ -111,7 +113,7 @@ class Reader:
             parts, notes = self._parts(self._chosen(run_id, everything=everything))
             found = joined(parts, asked)
         run = Run.empty(found.header) if found.gathered is None else assembled(found.gathered, asked)
-        return replace(run, notes=(*notes, *found.notes, *run.notes), origins=found.origins)
+        return replace(run, notes=(*notes, *found.notes, *run.notes), origins=found.origins, tiers=found.tiers)
 
     def _chosen(self, run_id: str | None, *, everything: bool) -> list[list[NumberedRun]]:
         """Return the runs that are wanted of each file."""
@@ -200,18 +202,6 @@ class Store(Reader):
         with errors_named(self.path):
             found = self._connection.execute(f"PRAGMA integrity_check({at_most})").fetchall()
         return [str(said) for (said,) in found if said != "ok"]
-
-    def reach(self, run_id: str | None = None) -> tuple[TierReach, ...]:
-        """Return how far back each tier reaches, finest first: of all runs, or of one.
-
-        Raises:
-            InvalidValueError: no such run.
-        """
-        with errors_named(self.path):
-            if run_id is None:
-                return reaches(self._connection)
-            ((number, _),) = self._chosen(run_id, everything=False)[0]
-            return reaches(self._connection, number)
 
     def runs(self) -> list[RunHeader]:
         """Return what is recorded, oldest first.

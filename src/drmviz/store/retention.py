@@ -83,39 +83,40 @@ def _is_set_wrong(connection: apsw.Connection, now_s: float) -> bool:
     return bool(known_us) and now_s - min(known_us) / 1e6 > _BELIEVED_GAP_S
 
 
-_Place = tuple[int, int, int]
-"""Run, block and tier."""
+_Doomed = dict[tuple[int, int], list[int]]
+"""Tiers that go, by run and block, oldest blocks first."""
 
 
-def _half_forgotten(connection: apsw.Connection) -> list[_Place]:
-    return [
-        (run, block, tier)
-        for tier, size in enumerate(BYTES_OF)
+def _half_forgotten(connection: apsw.Connection) -> _Doomed:
+    found: _Doomed = {}
+    for tier, size in enumerate(BYTES_OF):
         for run, block in rows_of(
             connection,
             f"SELECT run, number FROM block WHERE sealed AND {size} IS NOT NULL AND NOT tiers & ?",
             (1 << tier,),
-        )
-    ]
-
-
-def _too_old(connection: apsw.Connection, now_s: float, retention: Retention) -> list[_Place]:
-    old = rows_of(
-        connection,
-        "SELECT run, number, tiers FROM block WHERE sealed AND number < ? ORDER BY number, run",
-        (microseconds(now_s - min(retention.ages_s)) // BLOCK_US,),
-    )
-    found: list[_Place] = []
-    for run, block, mask in old:
-        tiers = tiers_in(mask)
-        end_s = (block + 1) * BLOCK_US / 1e6
-        found.extend((run, block, tier) for tier in tiers if end_s <= now_s - retention.age_s(tier, tiers))
+        ):
+            found.setdefault((run, block), []).append(tier)
     return found
 
 
-def _too_much(connection: apsw.Connection, retention: Retention) -> list[_Place]:
+def _too_old(connection: apsw.Connection, now_s: float, retention: Retention) -> _Doomed:
+    found: _Doomed = {}
+    for run, block, mask in rows_of(
+        connection,
+        "SELECT run, number, tiers FROM block WHERE sealed AND number < ? ORDER BY number, run",
+        (microseconds(now_s - min(retention.ages_s)) // BLOCK_US,),
+    ):
+        tiers = tiers_in(mask)
+        end_s = (block + 1) * BLOCK_US / 1e6
+        doomed = [tier for tier in tiers if end_s <= now_s - retention.age_s(tier, tiers)]
+        if doomed:
+            found[run, block] = doomed
+    return found
+
+
+def _too_much(connection: apsw.Connection, retention: Retention) -> _Doomed:
     """Name the oldest blocks of each tier that is larger than it may be; the newest one always stays."""
-    found: list[_Place] = []
+    found: _Doomed = {}
     for tier, (size, limit) in enumerate(zip(BYTES_OF, retention.bytes, strict=True)):
         excess = (connection.execute(f"SELECT sum({size}) FROM block WHERE sealed").get or 0) - limit
         if excess <= 0:
@@ -128,31 +129,34 @@ def _too_much(connection: apsw.Connection, retention: Retention) -> list[_Place]
         for run, block, many in kept[:-1]:
             if excess <= 0:
                 break
-            found.append((run, block, tier))
+            found.setdefault((run, block), []).append(tier)
             excess -= many or 0
     return found
 
 
-def _forget_tiers(connection: apsw.Connection, places: list[_Place]) -> Iterator[None]:
-    for run, block, tier in places:
-        with connection:  # from here on nobody reads it; whoever finds it like this goes on
+def _forget_tiers(connection: apsw.Connection, doomed: _Doomed) -> Iterator[None]:
+    for (run, block), tiers in doomed.items():
+        with connection:  # from here on nobody reads them; whoever finds a block like this goes on
             connection.execute(
-                "UPDATE block SET tiers = tiers & ~? WHERE run = ? AND number = ?", (1 << tier, run, block)
+                "UPDATE block SET tiers = tiers & ~? WHERE run = ? AND number = ?",
+                (sum(1 << tier for tier in tiers), run, block),
             )
-        for metric in range(len(METRICS)):
-            with connection:
-                changes = connection.total_changes()
-                forget_chunks(connection, run, block, tiers=(tier,), metrics=(metric,))
-            if connection.total_changes() - changes > _MANY_CHUNKS:
-                yield
+        for tier in tiers:
+            for metric in range(len(METRICS)):
+                with connection:
+                    changes = connection.total_changes()
+                    forget_chunks(connection, run, block, tiers=(tier,), metrics=(metric,))
+                if connection.total_changes() - changes > _MANY_CHUNKS:
+                    yield
         with connection:
-            connection.execute(f"UPDATE block SET {BYTES_OF[tier]} = NULL WHERE run = ? AND number = ?", (run, block))
-            if tier == RAW_TIER:
+            if RAW_TIER in tiers:
                 connection.execute("UPDATE block SET times = NULL WHERE run = ? AND number = ?", (run, block))
                 connection.execute(  # of a block that was sealed, but not yet cleared of its hot ticks
                     "DELETE FROM tick WHERE id >= ? AND id < ? AND block = ?",
                     (tick_id(run, 0), tick_id(run + 1, 0), block),
                 )
+            gone = ", ".join(f"{BYTES_OF[tier]} = NULL" for tier in tiers)
+            connection.execute(f"UPDATE block SET {gone} WHERE run = ? AND number = ?", (run, block))
             connection.execute("DELETE FROM block WHERE run = ? AND number = ? AND NOT tiers", (run, block))
         connection.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,12 @@ from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
+<<<<<<< HEAD
 _CHUNK_VALUES = 40_000
 """As many numbers has a chunk of members who stay for a block of seconds; of those who soon leave it takes more."""
+=======
+_LARGE_BYTES = 1_000_000
+>>>>>>> main
 _SLICE_BYTES = 1_500_000
 """How much is read or deleted between two looks at the time."""
 
@@ -91,8 +97,18 @@ def _empty_stretches(ticks: list[_HotTick], rosters: Rosters, rows: slice) -> li
         roster = ticks[start].roster
         members = rosters.members(roster)
         shape = (rows.stop - rows.start, end - start, len(members))
-        stretches.append(_Stretch(start, roster, members, np.full(shape, np.nan, dtype=np.float32)))
+        stretches.append(_Stretch(start, roster, members, _unknown(shape)))
     return stretches
+
+
+def _unknown(shape: tuple[int, ...]) -> FloatArray:
+    """Return float32 NaN; what is large comes from the system and goes back to it, where malloc would often keep it."""
+    count = math.prod(shape)
+    if 4 * count < _LARGE_BYTES:
+        return np.full(shape, np.nan, dtype=np.float32)
+    values = np.frombuffer(mmap.mmap(-1, 4 * count), dtype=np.float32)
+    values.fill(np.nan)
+    return values.reshape(shape)
 
 
 def _fill(

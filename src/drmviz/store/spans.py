@@ -37,20 +37,16 @@ class Span:
     def of(cls, part: Part, run: int, header: RunHeader) -> Span | None:
         """Return the stretch of a run, given its header by its own clock; None where nothing is recorded."""
         connection = part.connection
-        blocks = rows_of(
-            connection,
-            "SELECT number, first_sequence, sealed FROM block WHERE run = ? ORDER BY number DESC LIMIT 1",
-            (run,),
-        )
+        blocks = _ends(connection, run)
         if not blocks:
             return None
-        stamps = _newest(connection, run, *blocks[0])
+        oldest, (number, first_sequence, sealed) = blocks[0][0], blocks[-1]
+        stamps = _newest(connection, run, number, first_sequence, sealed)
         interval_us = microseconds(header.interval_s)
         if not interval_us:  # ticks came when somebody asked: their usual distance has to do
             interval_us = max(1, int(np.median(np.diff(stamps)))) if len(stamps) > 1 else 1_000_000
-            if len(stamps) == 1 and blocks[0][1]:  # they come so seldom that a block holds one: the mean distance
-                interval_us = max(interval_us, (int(stamps[0]) - microseconds(header.started_at_s)) // blocks[0][1])
-        ((oldest,),) = rows_of(connection, "SELECT min(number) FROM block WHERE run = ?", (run,))
+            if len(stamps) == 1 and first_sequence:  # they come so seldom that a block holds one: the mean distance
+                interval_us = max(interval_us, (int(stamps[0]) - microseconds(header.started_at_s)) // first_sequence)
         first_us = max(microseconds(header.started_at_s), oldest * BLOCK_US)  # what is older was forgotten
         return cls(
             part=part,
@@ -69,6 +65,19 @@ class Span:
     def goes_on_after(self, other: Span) -> bool:
         """Tell whether this run was being recorded when the other one ended: a clock was set back between them."""
         return self.first_us < other.end_us < self.end_us
+
+
+def _ends(connection: apsw.Connection, run: int) -> list[tuple[int, int, int]]:
+    """Return number, first sequence and mark of the oldest and the newest block of a run; nothing where it has none."""
+    statement = "SELECT number, first_sequence, sealed FROM block WHERE run = ? AND tiers ORDER BY number"
+    try:
+        return [row for way in ("ASC", "DESC") for row in rows_of(connection, f"{statement} {way} LIMIT 1", (run,))]
+    except apsw.CorruptError:
+        columns = "number, first_sequence, sealed"
+        there = readable(connection, columns, "block", "run = ? AND tiers", (run,), key="number", ordered=True).rows
+        if not there:
+            raise
+        return [(0, 0, 1), there[-1]]  # from the run's beginning, so that what is missing there is seen
 
 
 def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: int, sealed: int) -> IntArray:

@@ -30,7 +30,7 @@ def upgrade(connection: apsw.Connection, version: int) -> None:
         for older in range(version, SCHEMA_VERSION):
             connection.execute(UPGRADES[older])
         if version < 3:
-            _write_clock(connection, "main")
+            write_clock(connection, "main")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
@@ -47,7 +47,7 @@ def show_as_present(connection: apsw.Connection, version: int) -> None:
         connection.execute(f"CREATE TEMP VIEW block AS SELECT *, {', '.join(of_block)} FROM main.block")
         connection.execute(f"CREATE TEMP VIEW chunk AS SELECT *, {', '.join(of_chunk)} FROM main.chunk")
         connection.execute(_temporary(CLOCK_TABLE))
-        _write_clock(connection, "temp")
+        write_clock(connection, "temp")
 
 
 def _temporary(tables: str) -> str:
@@ -56,7 +56,8 @@ def _temporary(tables: str) -> str:
     )
 
 
-def _write_clock(connection: apsw.Connection, schema: str) -> None:
+def write_clock(connection: apsw.Connection, schema: str) -> None:
+    """Write how far the wall clock was ahead, from the times of the ticks of a file that has no such table."""
     for (run,) in connection.execute("SELECT number FROM main.run").fetchall():
         drift_us: int | None = None
         for at_us, wall_us in _stamps(connection, run):

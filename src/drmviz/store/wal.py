@@ -98,8 +98,7 @@ def examine(store: Path) -> WalContent | None:
         if head is None:
             return None
         frames = _Frames.read(file, head)
-    broken = np.flatnonzero(~(frames.follows & frames.ours & (frames.numbers != 0)))
-    damaged = 0 if not head.is_whole else int(broken[0]) if len(broken) else len(frames.numbers)
+    damaged = frames.whole if head.is_whole else 0
     # Frames of an earlier log may lie behind ours: they have other salts, and do not follow from our last one.
     ours = frames.ours[damaged:].copy()
     ours[:1] |= frames.follows[damaged : damaged + 1]
@@ -115,6 +114,36 @@ def examine(store: Path) -> WalContent | None:
         commits_lost=lost,
         damaged_frame=damaged if lost else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The pages that SQLite takes from a write-ahead log: whole commits, up to the first frame that does not match."""
+
+    offset_of: dict[int, int]
+    """Where in the log the newest content of a page stands, by its number."""
+    pages: int
+    """How many the database has after the last commit; 0 where there is none."""
+    commits: int
+
+
+def committed(log: BinaryIO) -> Committed:
+    """Return what SQLite takes of a log; nothing where its header is damaged or of another page size than ours.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    log.seek(0)
+    head = _Header.of(log.read(_HEADER_BYTES))
+    if head is None or not head.is_whole:
+        return Committed(offset_of={}, pages=0, commits=0)
+    frames = _Frames.read(log, head)
+    ends = np.flatnonzero(frames.commits[: frames.whole])
+    pages = int(frames.sizes[ends[-1]]) if len(ends) else 0
+    numbers = frames.numbers[: ends[-1] + 1 if len(ends) else 0].tolist()
+    first = _HEADER_BYTES + _FRAME_HEADER_BYTES
+    offset_of = {number: first + frame * _FRAME_BYTES for frame, number in enumerate(numbers) if number <= pages}
+    return Committed(offset_of=offset_of, pages=pages, commits=len(ends))
 
 
 def set_aside(store: Path) -> Path:
@@ -172,12 +201,24 @@ class _Frames:
 
     numbers: npt.NDArray[np.uint32]
     """Of the pages."""
-    commits: BoolArray
-    """It ends a commit."""
+    sizes: npt.NDArray[np.uint32]
+    """Pages of the database after the commit that it ends; 0 where it ends none."""
     ours: BoolArray
     """Its salts are those of the header; of the first frame, where the header is damaged."""
     follows: BoolArray
     """Its checksum is what follows from its content and the checksum that stands in the frame before."""
+
+    @property
+    def whole(self) -> int:
+        """How many there are from the beginning that match."""
+        broken = np.flatnonzero(~(self.follows & self.ours & (self.numbers != 0)))
+        return int(broken[0]) if len(broken) else len(self.numbers)
+
+    @property
+    def commits(self) -> BoolArray:
+        """Whether it ends a commit."""
+        ends: BoolArray = self.sizes != 0
+        return ends
 
     @classmethod
     def read(cls, file: BinaryIO, header: _Header) -> _Frames:
@@ -195,11 +236,11 @@ class _Frames:
             follows = words @ weights + np.concatenate((before, stored[:-1])) @ power == stored
             salts = heads[0, 2:4] if salts is None else salts
             ours = (heads[:, 2:4] == salts).all(axis=1)
-            parts.append((heads[:, 0], heads[:, 1] != 0, ours, follows.all(axis=1)))
+            parts.append((heads[:, 0], heads[:, 1], ours, follows.all(axis=1)))
             before = stored[-1:]
         if not parts:
-            nothing = np.empty(0, dtype=np.bool_)
-            return cls(np.empty(0, dtype=np.uint32), nothing, nothing, nothing)
+            none, nothing = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.bool_)
+            return cls(none, none, nothing, nothing)
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -114,7 +114,7 @@ def finest_kept(span: Span, columns: Columns) -> int:
     """Return the finest tier that every block of a run in those columns still has, or something finer."""
     connection, ahead_us = span.part.connection, span.part.offset_us
     where, values = (
-        "run = ? AND sealed AND number BETWEEN ? AND ?",
+        "run = ? AND sealed AND tiers AND number BETWEEN ? AND ?",
         (span.run, (columns.first_us - ahead_us) // BLOCK_US, (columns.end_us - ahead_us - 1) // BLOCK_US),
     )
     try:
@@ -194,7 +194,7 @@ def fetch(
         connection,
         "number, first_sequence, sealed, tiers, ticks, first_us, last_us",
         "block",
-        "run = ? AND number BETWEEN ? AND ?",
+        "run = ? AND tiers AND number BETWEEN ? AND ?",
         (run, first, last),
         key="number",
         ordered=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drmviz.store.schema import BLOCK_US
+from drmviz.store.schema import BLOCK_US, TIERS_US
 
 EVENTS = {
     "incarnation": "lives of workers",
@@ -26,6 +26,8 @@ class Block:
     is_known: bool = True
     """Whether its own row is there, with the times of its ticks where it is sealed."""
     is_sealed: bool = False
+    tiers: int = -1
+    """Bits of the tiers that it has; all of them where nobody can say."""
     ticks: int = 0
     """Ticks it has; of a sealed block, as its times say."""
     last_sequence: int = -1
@@ -42,6 +44,10 @@ class Block:
     """When its first and last tick were, where that is known."""
     pages: set[int] = field(default_factory=set)
     why: str = ""
+
+    def has_tier(self, tier: int) -> bool:
+        """Tell whether chunks of this tier belong to it."""
+        return 0 <= tier < len(TIERS_US) and bool(self.tiers >> tier & 1)
 
     @property
     def lost_pieces(self) -> int:
@@ -96,10 +102,8 @@ class Account:
     pages: int = 0
     log_commits: int = 0
     """Commits that stand in the `-wal` beside it."""
-    lost_commits: int = 0
-    """Commits of that `-wal` at and behind a damaged place."""
-    is_log_damaged: bool = False
-    """Whether a `-wal` is there of which nothing can be read."""
+    log_loss: str | None = None
+    """What of that `-wal` is lost, in a sentence; None where nothing is, and while somebody writes it."""
     run_ids: dict[int, str] = field(default_factory=dict)
     lost_headers: set[int] = field(default_factory=set)
     """Runs whose title, labels and beginning are lost."""
@@ -120,8 +124,7 @@ class Account:
         return (
             self.version is not None
             and self.whole_blocks == len(self.blocks)
-            and not self.lost_commits
-            and not self.is_log_damaged
+            and self.log_loss is None
             and not self.lost_headers
             and not self.index_pages
             and not any(rows.refused or rows.lost or rows.pages for rows in self.rows.values())

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from drmviz.store.pages import RESERVED_BYTES, is_whole
-from drmviz.store.repairing.log_frames import Log, read_log
 from drmviz.store.schema import PAGE_BYTES
+from drmviz.store.wal import Committed, committed, examine, wal_path
 
 _MAGIC = b"SQLite format 3\0"
 _LOOKED_AT = 64
@@ -30,26 +30,32 @@ class PageFile:
         self.path = path
         self.size_bytes = path.stat().st_size
         self._file = path.open("rb")
+        self._log_file: BinaryIO | None = None
         try:
             header = self._file.read(100)
-            self.is_sqlite = header.startswith(_MAGIC)
             self.page_bytes = _page_bytes(header)
             self._log_file = _log_of(path, copied=is_being_written)
-            self.log = Log() if self._log_file is None else read_log(self._log_file, page_bytes=self.page_bytes)
+            self.log = Committed(offset_of={}, pages=0, commits=0)
+            self.log_loss: str | None = None
+            """What of the `-wal` is lost; unknown while its last frames are being written as they are read."""
+            if self._log_file is not None and self.page_bytes == PAGE_BYTES:
+                self.log = committed(self._log_file)
+                content = None if is_being_written else examine(path)
+                self.log_loss = None if content is None else content.loss
         except BaseException:
-            self._file.close()
+            self._close()
             raise
         there = max(-(-self.size_bytes // self.page_bytes), *self.log.offset_of, 0)
         self.count = min(self.log.pages or there, there)
         """Pages of the database; of a file that was cut, those that are left."""
         self.has_checksums = self._finds_checksums()
-        stated = header[20] if len(header) > 20 else 0
-        reserved = RESERVED_BYTES if self.has_checksums else stated if stated <= 32 else 0
-        self.usable_bytes = self.page_bytes - reserved
         self.first = self.read(1)
         """Page 1 with the header of the file; None where it cannot be trusted."""
         if self.first is not None and not self.first.startswith(_MAGIC):
             self.first = None
+        stated = 0 if self.first is None else self.first[20]
+        reserved = RESERVED_BYTES if self.has_checksums else stated if stated <= 32 else 0
+        self.usable_bytes = self.page_bytes - reserved
         self.has_pointers = self.first is None or self.header_number(52) != 0
 
     def __enter__(self) -> PageFile:
@@ -58,6 +64,9 @@ class PageFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._file.close()
         if self._log_file is not None:
             self._log_file.close()
@@ -168,9 +177,8 @@ def _page_bytes(header: bytes) -> int:
 
 
 def _log_of(path: Path, *, copied: bool) -> BinaryIO | None:
-    log = path.with_name(path.name + "-wal")
     try:
-        file = log.open("rb")
+        file = wal_path(path).open("rb")
     except FileNotFoundError:
         return None
     if not copied:

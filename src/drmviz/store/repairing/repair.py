@@ -19,6 +19,7 @@ from drmviz.store.repairing.page_file import PageFile
 from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.taking import Keep, take_whole_rows
 from drmviz.store.schema import APPLICATION_ID, SCHEMA_VERSION, microseconds
+from drmviz.store.versions import write_clock
 
 _COMMIT_ROWS = 2000
 _TIMES_NAMED = 20
@@ -77,9 +78,7 @@ def examine(store: str | Path) -> Account:
         with _opened(path) as pages:
             return _taken(pages, lambda _table, _row: None)
     with opened_beside_its_writer(path) as pages:
-        account = _taken(pages, lambda _table, _row: None)
-    account.lost_commits = 0  # its last frames were being written as they were read
-    return account
+        return _taken(pages, lambda _table, _row: None)
 
 
 @contextmanager
@@ -178,6 +177,8 @@ def _written(pages: PageFile, partial: Path) -> Account:
             )
         for run, at_us, sentence in _notes(account, sink.runs):
             sink.keep("note", {"run": run, "at_us": at_us, "sentence": sentence})
+        if "clock" not in account.rows:  # of an earlier version, where it is found from the times of the ticks
+            write_clock(connection, "main")
         sink.finish()
     finally:
         connection.close()

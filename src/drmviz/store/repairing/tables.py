@@ -90,7 +90,7 @@ def reference() -> list[tuple[str, str, int, str | None]]:
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute(TABLES)
-    rows = rows_of(connection, "SELECT name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rootpage")
+    rows = rows_of(connection, "SELECT name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rowid")
     connection.close()
     return [(name, of, root, sql) for name, of, root, sql in rows]
 
@@ -183,7 +183,7 @@ def _column(name: str, type_: str, *, is_required: bool) -> Column:
 
 
 _FIRST_COLUMNS = {"run": 10, "incarnation": 19, "resize": 7, "tick": 6, "block": 5, "chunk": 9, "task": 12,
-                  "decision": 14, "note": 4, "cloud": 5}  # fmt: skip
+                  "decision": 14, "note": 4, "cloud": 5, "clock": 3}  # fmt: skip
 """How many columns each table had in the first version that had it."""
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from drmviz.model.metrics import IntArray
 from drmviz.store.chunks import checked, members_of, place_of
-from drmviz.store.frames import DamagedFrameError, unframed
+from drmviz.store.clock import times_of
+from drmviz.store.frames import DamagedFrameError
 from drmviz.store.repairing.account import Account, Block, Rows
 from drmviz.store.repairing.meeting import Meeting
 from drmviz.store.repairing.neighbours import Neighbours
@@ -20,7 +21,7 @@ from drmviz.store.repairing.tables import tables_of
 from drmviz.store.repairing.trees import Forest, Gap
 from drmviz.store.repairing.trial import Row
 from drmviz.store.rosters import Rosters
-from drmviz.store.schema import BLOCK_US, RAW_TIER, sequence_of, tick_id
+from drmviz.store.schema import BLOCK_US, RAW_TIER, TIERS_US, sequence_of, tick_id
 from drmviz.store.sealing import samples_of
 
 Keep = Callable[[str, Mapping[str, Any]], None]
@@ -51,8 +52,7 @@ class _Taking:
             has_checksums=pages.has_checksums,
             pages=pages.count,
             log_commits=pages.log.commits,
-            lost_commits=pages.log.commits_behind_damage,
-            is_log_damaged=pages.log.is_header_damaged,
+            log_loss=pages.log_loss,
             rows={table.name: Rows() for table in tables if table.name == table.of},
         )
         self._met = Meeting(pages, self._forest, self._account)
@@ -177,22 +177,36 @@ class _Taking:
 
     def _check_times(self, block: Block, row: Row) -> None:
         times = row.get("times")
+        block.tiers = row.get("tiers", 1 << RAW_TIER)
         if times is None:
-            block.is_known = not row["sealed"]
             block.is_sealed = bool(row["sealed"])
-            block.why = "the times of its ticks are lost" if block.is_sealed else ""
+            if block.is_sealed and not self._has_only_rollups(block, row):
+                block.is_known, block.why = False, "the times of its ticks are lost"
             return
         block.is_sealed = True
         try:
-            stamps = np.frombuffer(unframed(times, sequence=block.first_sequence), dtype="<i8").reshape(2, -1)
+            stamps = times_of(times, block.first_sequence)
             if not stamps.size or (stamps[0] // BLOCK_US != block.number).any():
                 raise DamagedFrameError("they are those of another block")
+            if not block.tiers & 1 << RAW_TIER or block.tiers >> len(TIERS_US):
+                raise DamagedFrameError("its tiers are none that there are")
         except ValueError as error:
             block.is_known, block.why = False, f"the times of its ticks are damaged: {error}"
             return
         block.ticks = stamps.shape[1]
         block.last_sequence = block.first_sequence + block.ticks - 1
         block.at_us = (int(stamps[0, 0]), int(stamps[0, -1]))
+
+    def _has_only_rollups(self, block: Block, row: Row) -> bool:
+        """Tell whether the samples of a block were forgotten, and what its row says instead makes sense."""
+        ticks, first_us, last_us = row.get("ticks"), row.get("first_us"), row.get("last_us")
+        if not 0 < block.tiers < 1 << len(TIERS_US) or block.tiers & 1 << RAW_TIER or not ticks:
+            return False
+        if first_us is None or last_us is None or {first_us // BLOCK_US, last_us // BLOCK_US} != {block.number}:
+            return False
+        block.ticks, block.at_us = ticks, (first_us, last_us)
+        block.last_sequence = block.first_sequence + ticks - 1
+        return True
 
     def _take_chunks(self) -> None:
         neighbours = Neighbours(self._forest.trees["chunk"].gaps)
@@ -203,8 +217,8 @@ class _Taking:
             if block is None or not block.is_sealed:
                 continue  # of a block whose row is lost: the index says so; of one being sealed: begun anew anyway
             neighbours.saw(row["id"], block)
-            if not block.is_known:
-                continue
+            if not block.is_known or not block.has_tier(row.get("tier", RAW_TIER)):
+                continue  # of a tier that is being forgotten
             why = f"page {cell.broken_at} is damaged" if cell.broken_at else self._fault_of_chunk(block, row)
             if why:
                 seen.refused += 1
@@ -223,9 +237,14 @@ class _Taking:
             return str(error)
         if place_of(payload) != (row["tier"], row["metric"], row["statistic"]):
             return "a piece says that it is another one"
-        if row["tier"] == RAW_TIER and not block.first_sequence <= row["first_tick"] <= block.last_sequence:
+        tier, first = row["tier"], row["first_tick"]
+        if tier == RAW_TIER and not block.first_sequence <= first <= block.last_sequence:
+            return "a piece is one of another block"
+        if tier != RAW_TIER and first * TIERS_US[tier] // BLOCK_US != block.number:
             return "a piece is one of another block"
         members = members_of(payload)
+        if {row.get("lowest"), row.get("highest")} - {None, int(members.min()), int(members.max())}:
+            return "a piece says that it is one of other workers"
         unknown = members[~np.isin(members, self._numbers.get(block.run, ()))]
         if unknown.size:
             self._strangers.setdefault(block.run, set()).update(unknown.tolist())
@@ -247,7 +266,7 @@ class _Taking:
                 block = Block(run=place[0], number=place[1], is_known=False, is_sealed=True, why="its row is lost")
                 block.pages.update(gap.page for gap in blocks_gaps if gap.holds(place))
                 self._account.blocks[place] = block
-            block.listed += 1
+            block.listed += block.has_tier(row["tier"])
             if gaps and (page := neighbours.page_of(row["rowid"])):
                 block.pages.add(page)
         if gaps and (index is None or index.gaps or index.found):
