@@ -33,7 +33,6 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "churn_heatmap": churn.churn_heatmap,
     "churn_against_calm": churn.churn_against_calm,
     "churn_size": churn.churn_size,
-    "hours_heatmap": looking_back.hours_heatmap,
     "hours_size": looking_back.hours_size,
     "recorder_overhead": overhead.recorder_overhead,
 }

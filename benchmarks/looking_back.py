@@ -39,12 +39,6 @@ def day_heatmap(workers: int, count: int) -> Row:
     return _heatmap_row("day_heatmap", history(workers, DAY_S))
 
 
-def hours_heatmap(workers: int, count: int) -> Row:
-    """The same of one hour, small enough to be built within a test."""
-    del count
-    return _heatmap_row("hours_heatmap", history(workers, 3600))
-
-
 def _heatmap_row(name: str, day: History) -> Row:
     numbers = day.numbers()
     with Store.open(day.path) as store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.__main__ import ROWS
@@ -23,3 +25,14 @@ def test_files_are_as_small_as_promised(name: str) -> None:
     row = ROWS[name](1000, 1000)
 
     assert row.holds, row
+
+
+def test_an_hour_of_history_stays_as_small_beside_parquet_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    row = ROWS["hours_size"](200, 3600)
+
+    assert row.ratio <= 2.6, row
+    assert row.ours <= 7.5, row

@@ -22,12 +22,9 @@ from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
-<<<<<<< HEAD
 _CHUNK_VALUES = 40_000
 """As many numbers has a chunk of members who stay for a block of seconds; of those who soon leave it takes more."""
-=======
 _LARGE_BYTES = 1_000_000
->>>>>>> main
 _SLICE_BYTES = 1_500_000
 """How much is read or deleted between two looks at the time."""
 
