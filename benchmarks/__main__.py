@@ -17,6 +17,7 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "recording_memory": recording.recording_memory,
     "steady_memory": recording.steady_memory,
     "sealing_delay": recording.sealing_delay,
+    "sealing_step": recording.sealing_step,
     "heatmap_html": drawing.heatmap_html,
     "heatmap_html_size": drawing.heatmap_html_size,
     "heatmap_png": drawing.heatmap_png,

@@ -70,13 +70,10 @@ class Unhurried:
         return StoreError(self.path, f"{what} ({error})", remedy="Free some space.")
 
 
-def record(
-    path: Path, ticks: Iterable[Tick], *, sealed: Callable[[apsw.Connection, int, float], None] | None = None
-) -> None:
+def record(path: Path, ticks: Iterable[Tick], *, sealed: Callable[[int, list[float]], None] | None = None) -> None:
     """Record and seal a run, one transaction for the ticks of each block and one for its chunks.
 
-    `sealed` is called after each block with the connection, the number of the block, and the CPU seconds that its
-    sealing took.
+    `sealed` is called after each block with its number, and the CPU seconds of each step of its sealing.
     """
     connection = open_for_writing(path)
     unhurried = Unhurried(path)
@@ -93,14 +90,14 @@ def record(
             for tick in of_block:
                 recording.append(tick, seal=False)
                 end_s = tick.at_s + 1
-        begun = time.process_time()
+        steps_s, begun_s = [], time.process_time()
         with connection:
             for _ in seal(connection, 1, block):
-                pass
-        taken = time.process_time() - begun
+                steps_s.append(time.process_time() - begun_s)
+                begun_s = time.process_time()
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if sealed is not None:
-            sealed(connection, block, taken)
+            sealed(block, steps_s)
     recording.finish(end_s)
     connection.execute("PRAGMA journal_mode=DELETE").fetchall()
     connection.close()

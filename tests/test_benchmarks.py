@@ -36,3 +36,17 @@ def test_an_hour_of_history_stays_as_small_beside_parquet_as_it_is(
 
     assert row.ratio <= 2.6, row
     assert row.ours <= 7.5, row
+
+
+def test_no_step_of_packing_ten_thousand_workers_takes_a_slice_of_its_own() -> None:
+    row = ROWS["sealing_step"](1000, 600)
+
+    assert row.ratio <= SLACK * row.target, row
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["churn_sealing", "churn_heatmap", "churn_against_calm", "churn_size"])
+def test_what_churn_costs_follows_those_who_live(name: str) -> None:
+    row = ROWS[name](200, 3600)
+
+    assert row.ratio <= SLACK * row.target, row
