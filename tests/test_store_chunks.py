@@ -70,7 +70,7 @@ def test_numbers_in_steps_of_one_percent_take_less_than_a_byte_each() -> None:
 
 
 def test_chunks_of_both_kinds_lie_side_by_side() -> None:
-    few = np.full((3, 50), 0.5, dtype=np.float32)
+    few = np.repeat(np.array([[0.5], [0.25], [1.0]], dtype=np.float32), 50, axis=1)
     many = np.arange(150, dtype=np.float32).reshape(3, 50)
     parts = [few, many, many + 1, few + 1]
     payloads = [packed(values) for values in parts]
