@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import drawing, looking_back, overhead, recording, sets
+from benchmarks import churn, drawing, looking_back, overhead, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -17,6 +17,7 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "recording_memory": recording.recording_memory,
     "steady_memory": recording.steady_memory,
     "sealing_delay": recording.sealing_delay,
+    "sealing_step": recording.sealing_step,
     "heatmap_html": drawing.heatmap_html,
     "heatmap_html_size": drawing.heatmap_html_size,
     "heatmap_png": drawing.heatmap_png,
@@ -29,7 +30,10 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "day_curve": looking_back.day_curve,
     "day_size": looking_back.day_size,
     "month_heatmap": looking_back.month_heatmap,
-    "hours_heatmap": looking_back.hours_heatmap,
+    "churn_sealing": churn.churn_sealing,
+    "churn_heatmap": churn.churn_heatmap,
+    "churn_against_calm": churn.churn_against_calm,
+    "churn_size": churn.churn_size,
     "hours_size": looking_back.hours_size,
     "recorder_overhead": overhead.recorder_overhead,
 }

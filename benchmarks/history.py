@@ -22,7 +22,8 @@ from drmviz.model.metrics import METRIC_ROW, METRICS, FloatArray, Metric
 from drmviz.model.roster import RosterTracker
 from drmviz.model.run import RunHeader
 from drmviz.model.samples import Reading, Tick
-from drmviz.store.connections import open_for_writing, rows_of
+from drmviz.model.workers import RosterEntry
+from drmviz.store.connections import ReadConnection, open_for_writing, rows_of
 from drmviz.store.frames import framed, unframed
 from drmviz.store.recording import Recording
 from drmviz.store.schema import BLOCK_US, SCHEMA_VERSION, TIERS_US, microseconds
@@ -69,13 +70,10 @@ class Unhurried:
         return StoreError(self.path, f"{what} ({error})", remedy="Free some space.")
 
 
-def record(
-    path: Path, ticks: Iterable[Tick], *, sealed: Callable[[apsw.Connection, int, float], None] | None = None
-) -> None:
+def record(path: Path, ticks: Iterable[Tick], *, sealed: Callable[[int, list[float]], None] | None = None) -> None:
     """Record and seal a run, one transaction for the ticks of each block and one for its chunks.
 
-    `sealed` is called after each block with the connection, the number of the block, and the CPU seconds that its
-    sealing took.
+    `sealed` is called after each block with its number, and the CPU seconds of each step of its sealing.
     """
     connection = open_for_writing(path)
     unhurried = Unhurried(path)
@@ -92,14 +90,14 @@ def record(
             for tick in of_block:
                 recording.append(tick, seal=False)
                 end_s = tick.at_s + 1
-        begun = time.process_time()
+        steps_s, begun_s = [], time.process_time()
         with connection:
             for _ in seal(connection, 1, block):
-                pass
-        taken = time.process_time() - begun
+                steps_s.append(time.process_time() - begun_s)
+                begun_s = time.process_time()
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if sealed is not None:
-            sealed(connection, block, taken)
+            sealed(block, steps_s)
     recording.finish(end_s)
     connection.execute("PRAGMA journal_mode=DELETE").fetchall()
     connection.close()
@@ -126,14 +124,12 @@ def churning(workers: int, count: int, *, leave_each_s: int) -> Iterator[Tick]:
         if i and leave_each_s:
             alive = [*alive[leave_each_s:], *range(alive[-1] + 1, alive[-1] + 1 + leave_each_s)]
         entries = seen if not leave_each_s else tuple(map(_entry, alive))
-        yield tracker.observe(
-            [Reading(taken_at_s=at_s, entries=entries, values=values)], at_s=at_s, wall_s=at_s
-        )
+        yield tracker.observe([Reading(taken_at_s=at_s, entries=entries, values=values)], at_s=at_s, wall_s=at_s)
 
 
 @cache
-def _entry(number: int) -> fleet.RosterEntry:
-    return fleet.RosterEntry(id=f"worker-{number:07d}", host=f"host-{number % 64}", capacity=fleet.CAPACITY)
+def _entry(number: int) -> RosterEntry:
+    return RosterEntry(id=f"worker-{number:07d}", host=f"host-{number % 64}", capacity=fleet.CAPACITY)
 
 
 class History:
@@ -198,19 +194,21 @@ class History:
 
     def _build_month(self, path: Path) -> None:
         connection = open_for_writing(path)
-        connection.execute("ATTACH ? AS day", (str(self.path),))
+        reading = ReadConnection(self.path)
+        day_of = reading.connection
         with connection:
             for table in ("run", "incarnation"):
-                connection.execute(f"INSERT INTO main.{table} SELECT * FROM day.{table}")
+                rows = rows_of(day_of, f"SELECT * FROM {table}")
+                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
             connection.execute("UPDATE run SET ended_us = ended_us + ?", (microseconds((MONTH_DAYS - 1) * DAY_S),))
-        columns = ", ".join(name for _, name, *_ in rows_of(connection, "PRAGMA main.table_info(block)"))
+        columns = ", ".join(name for _, name, *_ in rows_of(connection, "PRAGMA table_info(block)"))
         chunks = rows_of(
-            connection,
-            "SELECT block, tier, metric, statistic, slot, first_tick, packed, lowest, highest FROM day.chunk"
+            day_of,
+            "SELECT block, tier, metric, statistic, slot, first_tick, packed, lowest, highest FROM chunk"
             " WHERE tier >= 2 AND metric = ? ORDER BY tier, statistic, block",
             (METRIC_ROW[METRIC],),
         )
-        blocks = rows_of(connection, f"SELECT {columns} FROM day.block")
+        blocks = rows_of(day_of, f"SELECT {columns} FROM block")
         names = columns.split(", ")
         for day in range(MONTH_DAYS):
             later_us = microseconds(day * DAY_S)
@@ -236,7 +234,7 @@ class History:
                         ),
                     )  # fmt: skip
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        connection.execute("DETACH day")
+        reading.close()
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
         connection.close()
 

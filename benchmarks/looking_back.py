@@ -39,19 +39,14 @@ def day_heatmap(workers: int, count: int) -> Row:
     return _heatmap_row("day_heatmap", history(workers, DAY_S))
 
 
-def hours_heatmap(workers: int, count: int) -> Row:
-    """The same of one hour, small enough to be built within a test."""
-    del count
-    return _heatmap_row("hours_heatmap", history(workers, 3600))
-
-
 def _heatmap_row(name: str, day: History) -> Row:
     numbers = day.numbers()
     with Store.open(day.path) as store:
         width = round(_assert_exact(store, numbers))
 
         def pass_over() -> FloatArray:
-            return numbers.reshape(day.workers, -1, width).mean(axis=2)
+            means: FloatArray = numbers.reshape(day.workers, -1, width).mean(axis=2)
+            return means
 
         taken = in_turn(
             lambda: store.read(columns=COLUMNS, metrics=[METRIC]), pass_over, rounds=ROUNDS, clock=cpu_of_all_threads_s
@@ -71,8 +66,8 @@ def _assert_exact(store: Store, numbers: FloatArray) -> float:
     run = store.read(columns=COLUMNS, metrics=[METRIC], statistics=STATISTICS)
     width = round(run.width_s)
     groups = numbers.reshape(len(numbers), -1, width)
-    for statistic, expected in (("min", groups.min(axis=2)), ("max", groups.max(axis=2))):
-        np.testing.assert_array_equal(run.values(METRIC, statistic), expected)
+    np.testing.assert_array_equal(run.values(METRIC, "min"), groups.min(axis=2))
+    np.testing.assert_array_equal(run.values(METRIC, "max"), groups.max(axis=2))
     np.testing.assert_allclose(run.values(METRIC, "mean"), groups.mean(axis=2, dtype=np.float64), rtol=3e-7)
     return run.width_s
 
@@ -128,9 +123,7 @@ def day_curve(workers: int, count: int) -> Row:
     with Store.open(day.path) as store:
 
         def curve() -> None:
-            store.read(
-                columns=CURVE_COLUMNS, metrics=[METRIC], statistics=STATISTICS, workers=[f"worker-{worker:05d}"]
-            )
+            store.read(columns=CURVE_COLUMNS, metrics=[METRIC], statistics=STATISTICS, workers=[f"worker-{worker:05d}"])
 
         width = round(
             store.read(columns=CURVE_COLUMNS, metrics=[METRIC], workers=[f"worker-{worker:05d}"]).width_s

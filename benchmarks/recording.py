@@ -17,10 +17,12 @@ import apsw
 import numpy as np
 
 from benchmarks.fleet import ticks
+from benchmarks.history import record as record_sealed
+from benchmarks.history import steady
 from benchmarks.rows import Row, cpu_s, in_turn, wall_s
 from drmviz.model.run import Run
 from drmviz.store import Store, Writer
-from drmviz.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA_VERSION, TABLES
+from drmviz.store.schema import APPLICATION_ID, BLOCK_US, PAGE_BYTES, SCHEMA_VERSION, TABLES
 from drmviz.store.writer import SEALING_S
 
 STARTED_S = 1_790_000_000.0
@@ -178,6 +180,26 @@ def sealing_delay(workers: int, count: int) -> Row:
         target=2.0,
         limit=100.0,
         baseline_is="the budget of a slice",
+    )
+
+
+_MANY = 10
+
+
+def sealing_step(workers: int, count: int) -> Row:
+    """The longest step of packing ten minutes of ten times the workers: no tick waits for longer than one too many."""
+    del count
+    longest_s: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        ten_minutes = steady(_MANY * workers, BLOCK_US // 1_000_000)
+        record_sealed(Path(folder, "h.drmviz"), ten_minutes, sealed=lambda _, steps_s: longest_s.append(max(steps_s)))
+    return Row(
+        name="sealing_step",
+        ours=longest_s[0] * 1e3,
+        baseline=SEALING_S * 1e3,
+        unit="ms of CPU",
+        target=1.0,
+        baseline_is=f"the budget of a slice; {_MANY * workers} workers",
     )
 
 

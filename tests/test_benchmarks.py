@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.__main__ import ROWS
@@ -23,3 +25,28 @@ def test_files_are_as_small_as_promised(name: str) -> None:
     row = ROWS[name](1000, 1000)
 
     assert row.holds, row
+
+
+def test_an_hour_of_history_stays_as_small_beside_parquet_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    row = ROWS["hours_size"](200, 3600)
+
+    assert row.ratio <= 2.6, row
+    assert row.ours <= 7.5, row
+
+
+def test_no_step_of_packing_ten_thousand_workers_takes_a_slice_of_its_own() -> None:
+    row = ROWS["sealing_step"](1000, 600)
+
+    assert row.ratio <= SLACK * row.target, row
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["churn_sealing", "churn_heatmap", "churn_against_calm", "churn_size"])
+def test_what_churn_costs_follows_those_who_live(name: str) -> None:
+    row = ROWS[name](200, 3600)
+
+    assert row.ratio <= SLACK * row.target, row

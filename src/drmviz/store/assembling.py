@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from drmviz.model.metrics import (
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Incarnation, Kind, Worker
-from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, decode
+from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, length_of, place_of, samples_in, values_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.records import changes_of
@@ -90,20 +90,17 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
     for part in found:
         damaged[part.name] += part.damaged
         row_of = _Rows(part.row_of)
-        for piece in part.pieces:
-            rows = row_of.of(piece.members)
+        for pieces in _alike(part.pieces):
+            rows = row_of.of(pieces[0].members)
             shown_here = rows >= 0
             if not shown_here.any():
                 continue
-            try:
-                unpacked = _unpacked(piece, tuple(totals), shown_here)
-            except DamagedFrameError:
-                damaged[part.name] += 1
-                continue
-            rows, members = rows[shown_here], piece.members[shown_here]
-            for numbers in unpacked:
-                weights = _weights_of(members, part.resized, numbers.metric)
-                _place(numbers, piece.at_us, rows, columns, grids, totals[numbers.metric], weights)
+            rows, members = rows[shown_here], pieces[0].members[shown_here]
+            for at_us, unpacked in _whole(pieces, tuple(totals), shown_here):
+                for numbers in unpacked:
+                    weights = _weights_of(members, part.resized, numbers.metric)
+                    _place(numbers, at_us, rows, columns, grids, totals[numbers.metric], weights)
+                damaged[part.name] += not unpacked
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
     notes += [
         (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
@@ -157,25 +154,78 @@ class _Unpacked:
 _STATISTIC: dict[int, Statistic | None] = {VALUE: None, MEAN: "mean", MINIMUM: "min", MAXIMUM: "max"}
 
 
-def _unpacked(piece: Piece, metrics: Sequence[Metric], shown: BoolArray) -> list[_Unpacked]:
-    """Return the numbers of the members that are shown."""
+_VALUES_TOGETHER = 1 << 20
+"""So many numbers of neighbouring chunks are reduced at once: fewer calls, and what is unpacked stays in the cache."""
+
+
+def _alike(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Yield the pieces, those together that differ only in when they were: chunks of the same numbers and members."""
+    waiting: dict[tuple[object, ...], list[Piece]] = {}
+    sizes: Counter[tuple[object, ...]] = Counter()
+    for piece in pieces:
+        if piece.packed is None:
+            yield [piece]
+            continue
+        key = (id(piece.members), *place_of(piece.packed), samples_in(piece.packed), piece.counts is None)
+        before = waiting.setdefault(key, [])
+        size = len(piece.members) * length_of(piece.packed)
+        if before and (sizes[key] + size > _VALUES_TOGETHER or not _goes_on(before[-1], piece)):
+            yield before
+            before, sizes[key] = [], 0
+            waiting[key] = before
+        before.append(piece)
+        sizes[key] += size
+    yield from waiting.values()
+
+
+def _goes_on(before: Piece, piece: Piece) -> bool:
+    """Tell whether a chunk has a time for each of its ticks, all of them before those of the next one."""
+    return before.packed is not None and len(_times(before)) == length_of(before.packed) and bool(
+        _times(before)[-1] < piece.at_us[0]
+    )  # fmt: skip
+
+
+def _times(piece: Piece) -> IntArray:
+    return piece.at_us if piece.packed is None else piece.at_us[: length_of(piece.packed)]
+
+
+def _whole(
+    pieces: list[Piece], metrics: Sequence[Metric], shown: BoolArray
+) -> Iterator[tuple[IntArray, list[_Unpacked]]]:
+    """Yield times and numbers of the members that are shown; no numbers for each piece that is damaged."""
     only = None if shown.all() else np.flatnonzero(shown)
-    if piece.packed is not None:
-        chunk = decode(piece.packed, first_tick=piece.first_tick, only=only)
+    try:
+        times = [_times(piece) for piece in pieces]
+        yield (times[0] if len(times) == 1 else np.concatenate(times)), _unpacked(pieces, metrics, only)
+    except DamagedFrameError:
+        if len(pieces) == 1:
+            yield pieces[0].at_us, []
+            return
+        for piece in pieces:
+            yield from _whole([piece], metrics, shown)
+
+
+def _unpacked(pieces: list[Piece], metrics: Sequence[Metric], only: IntArray | None) -> list[_Unpacked]:
+    piece, packed = pieces[0], [piece.packed for piece in pieces if piece.packed is not None]
+    if packed:
+        _, metric, statistic = place_of(packed[0])
         counts: FloatArray | int | None = None
-        if chunk.statistic == MEAN and chunk.samples:
-            counts = chunk.samples
-        elif chunk.statistic == MEAN:
-            if piece.counts is None:
-                raise DamagedFrameError("nothing tells of how many samples these means were made")
-            counts = decode(piece.counts, first_tick=piece.first_tick, only=only).values
-        return [_Unpacked(METRICS[chunk.metric], chunk.values, _STATISTIC[chunk.statistic], counts)]
+        if statistic == MEAN:
+            counts = samples_in(packed[0]) or _counts_of(pieces, only)
+        return [_Unpacked(METRICS[metric], values_of(packed, only=only), _STATISTIC[statistic], counts)]
     samples: Sequence[FloatArray] = piece.arrays or [
         samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
     ]
     # Tick by tick in memory, as they come: turning thousands of workers around would cost more than summing them up.
     stacked = ((metric, np.stack([tick[METRIC_ROW[metric]] for tick in samples]).T) for metric in metrics)
     return [_Unpacked(metric, values if only is None else values[only]) for metric, values in stacked]
+
+
+def _counts_of(pieces: list[Piece], only: IntArray | None) -> FloatArray:
+    told = [piece.counts for piece in pieces if piece.counts is not None]
+    if len(told) != len(pieces):
+        raise DamagedFrameError("nothing tells of how many samples these means were made")
+    return values_of(told, only=only)
 
 
 class _Rows:

@@ -40,8 +40,13 @@ class Rosters:
 
     def span(self, members: IntArray) -> tuple[int, int]:
         """Return the first roster in which one of these stood, and the one after the last."""
+        joined, left = self.lifetimes(members)
+        return int(joined.min()), int(left.max())
+
+    def lifetimes(self, members: IntArray) -> tuple[IntArray, IntArray]:
+        """Return for each of these the first roster in which it stood, and the one after its last."""
         rows = np.searchsorted(self._numbers, members)
-        return int(self._joined[rows].min()), int(self._left[rows].max())
+        return self._joined[rows], self._left[rows]
 
     def by_lifetime(self) -> IntArray:
         """Return all numbers ordered by (joined, left): neighbours lived at the same time."""

@@ -22,6 +22,8 @@ from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
+_CHUNK_VALUES = 40_000
+"""As many numbers has a chunk of members who stay for a block of seconds; of those who soon leave it takes more."""
 _LARGE_BYTES = 1_000_000
 _SLICE_BYTES = 1_500_000
 """How much is read or deleted between two looks at the time."""
@@ -199,10 +201,11 @@ class _Packing:
         members = self._rosters.by_lifetime()
         beginnings = [stretch.roster for stretch in stretches]
         many, few = max(CHUNK_INCARNATIONS), CHUNK_INCARNATIONS[RAW_TIER]
+        slot = -1
         for wide, start in enumerate(range(0, len(members), many)):
             rolled: dict[int, list[tuple[IntArray, Rollup]]] = {tier: [] for tier in self._tiers}
-            for narrow in range(start, min(start + many, len(members)), few):
-                together = members[narrow : narrow + few]
+            for together in self._neighbours(members[start : start + many], stretches):
+                slot += 1
                 joined, left = self._rosters.span(together)
                 lived = stretches[bisect_left(beginnings, joined) : bisect_left(beginnings, left)]
                 first, values = _gathered(together, lived)
@@ -213,7 +216,7 @@ class _Packing:
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
-                    self._insert(RAW_TIER, metric, VALUE, narrow // few, together, first_tick, values[i])
+                    self._insert(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
                     yield
                 finer = None
                 for tier in self._tiers:
@@ -222,7 +225,7 @@ class _Packing:
                     else:
                         finer = finer.coarser(TIERS_US[tier])
                     if CHUNK_INCARNATIONS[tier] == few:
-                        yield from self._insert_rollup(tier, narrow // few, together, finer, rows)
+                        yield from self._insert_rollup(tier, slot, together, finer, rows)
                     else:
                         rolled[tier].append((together, finer))
             for tier, parts in rolled.items():
@@ -230,6 +233,28 @@ class _Packing:
                     everybody = np.concatenate([part for part, _ in parts])
                     whole = Rollup.together([rollup for _, rollup in parts])
                     yield from self._insert_rollup(tier, wide, everybody, whole, rows)
+
+    def _neighbours(self, members: IntArray, stretches: list[_Stretch]) -> Iterator[IntArray]:
+        """Yield members, ordered by lifetime, by as many as share a chunk.
+
+        These are twice as many as usual, or four times ..., while they lived for at least half of the ticks that their
+        chunk then covers, and it does not become larger than one of members who stay.
+        """
+        joined, left = self._rosters.lifetimes(members)
+        rosters = [stretch.roster for stretch in stretches]
+        ticks = np.array([*(stretch.first for stretch in stretches), stretches[-1].end])
+        first, end = ticks[np.searchsorted(rosters, joined)], ticks[np.searchsorted(rosters, left)]
+        start = 0
+        while start < len(members):
+            many = CHUNK_INCARNATIONS[RAW_TIER]
+            while start + many < len(members):
+                wider = slice(start, start + 2 * many)
+                values = len(members[wider]) * int(end[wider].max() - first[wider].min())
+                if values > _CHUNK_VALUES or values > 2 * int((end[wider] - first[wider]).sum()):
+                    break
+                many *= 2
+            yield members[start : start + many]
+            start += many
 
     def _insert_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
         for i, metric in enumerate(range(rows.start, rows.stop)):

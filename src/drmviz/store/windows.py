@@ -16,7 +16,7 @@ from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.tasks import Task
-from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, length_of, members_of
+from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, length_of, members_of, same_members
 from drmviz.store.clock import jumps_told, times_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError
@@ -150,6 +150,7 @@ class Piece:
     """Numbers of some incarnations over some ticks or buckets: a chunk still packed, or hot ticks of one roster."""
 
     members: IntArray
+    """The same object in all pieces of a run that have the same ones."""
     at_us: IntArray
     """Of each tick, or the beginning of each bucket."""
     packed: memoryview | None = None
@@ -268,6 +269,7 @@ def _fetch_chunks(
             counts[number, metric, slot] = payload
         else:
             payloads.append(((number, metric, slot), statistic, first_tick, payload))
+    known: dict[bytes, IntArray] = {}
     for place, statistic, first_tick, payload in payloads:
         if tier == RAW_TIER:
             at_us = times[place[0]][first_tick - first_sequences[place[0]] :]
@@ -277,13 +279,21 @@ def _fetch_chunks(
             continue
         found.pieces.append(
             Piece(
-                members=members_of(payload),
+                members=_shared_members(payload, known),
                 at_us=at_us,
                 packed=payload,
                 first_tick=first_tick,
                 counts=counts.get(place) if statistic == MEAN else None,
             )
         )
+
+
+def _shared_members(payload: memoryview, known: dict[bytes, IntArray]) -> IntArray:
+    """Return the members of a checked chunk, one object for all chunks that have the same ones."""
+    named = same_members(payload)
+    if named not in known:
+        known[named] = members_of(payload)
+    return known[named]
 
 
 def _chunk_rows(
