@@ -116,6 +116,14 @@ class Registry:
             return None
         return self.folder / entry.path
 
+    def has_file(self, entry: Entry) -> bool:
+        """Tell whether the file of an entry is there and may be opened."""
+        try:
+            os.close(self._open(entry))
+        except (FileNotFoundError, RegistryError):
+            return False
+        return True
+
     def content(self, type_: str) -> bytes | None:
         """Return the bytes of a figure, as `file` its path."""
         entry = self.read().get(type_)
