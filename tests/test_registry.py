@@ -562,17 +562,10 @@ def test_a_lock_that_is_never_let_go_is_named(folder: Path) -> None:
             waiting.record(HEAT)
         (folder / REGISTRY_NAME).write_bytes(b"")
         assert waiting.read() == KEPT["scan"]
-<<<<<<< HEAD
-        locked = waiting.status
-
-    assert waiting.read() == KEPT["scan"]
-    assert [status.state for status in (locked, waiting.status)] == ["FAILED", "DEGRADED"]
-=======
         assert str(waiting.status).startswith("FAILED: ")
 
     assert waiting.read() == KEPT["scan"]
     assert str(waiting.status).startswith("DEGRADED: visualization_registry.json was damaged: it is empty")
->>>>>>> registry
 
 
 def test_a_place_that_is_no_folder_is_one_clear_error(tmp_path: Path) -> None:
