@@ -110,6 +110,10 @@ class OutputError(DRMVizError):
         self.path = path
 
 
+class ServerError(DRMVizError):
+    """A dashboard cannot be served where it was asked for."""
+
+
 _REPR = Repr()
 _REPR.maxother = 10_000
 

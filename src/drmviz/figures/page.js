@@ -1,6 +1,8 @@
 "use strict";
 // Unpacks Plotly once and draws every figure of this page. Nothing is fetched.
 (() => {
+  const nonce = document.currentScript.nonce;
+  for (const place of document.querySelectorAll(".drmviz-figure")) place.style.minHeight = `${place.dataset.height}px`;
   const bytesOf = (text) =>
     Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const unpacked = (bytes, format) =>
@@ -102,6 +104,7 @@
 
   async function start() {
     const script = document.createElement("script");
+    script.nonce = nonce;
     script.textContent = await unpacked(bytesOf(document.getElementById("drmviz-plotly").textContent), "gzip").text();
     document.head.append(script);
     for (const figure of document.querySelectorAll("script[data-figure]")) await draw(figure);
