@@ -8,10 +8,11 @@ from typing import Any
 
 from drmviz.errors import StoreError
 from drmviz.live import Hub
-from drmviz.model.run import Run
+from drmviz.model.run import Run, RunHeader
 from drmviz.model.status import OK, Status
 from drmviz.store import Store, Stores
 
+_NOBODY = RunHeader(id="", title="", started_at_s=0.0, interval_s=0.0)
 Statuses = Callable[[], Mapping[str, Status]]
 
 
@@ -30,12 +31,15 @@ class Fleet:
         offsets: Mapping[str, float] | None = None,
         hub: Hub | None = None,
         statuses: Statuses | None = None,
+        may_be_missing: bool = False,
     ) -> None:
+        """`may_be_missing`: a file that is not there yet is a fleet of nobody."""
         self.paths = tuple(path.absolute() for path in paths)
         self.hub = hub
         self._run_id = run_id
         self._offsets = dict(offsets or {})
         self._statuses = statuses
+        self._may_be_missing = may_be_missing
 
     def read(self, **window: Any) -> Run:
         """Return a window; the arguments are those of `Store.read`.
@@ -46,6 +50,8 @@ class Fleet:
         """
         if self.hub is not None and not window.get("tiers") and self._is_all_in(self.hub):
             return self.hub.read(**window)
+        if self._may_be_missing and not any(path.exists() for path in self.paths):
+            return Run.empty(_NOBODY)
         try:
             with Stores.open(self.paths, offsets=self._offsets) as histories:
                 return histories.read(self._run_id, **window)
@@ -63,6 +69,8 @@ class Fleet:
         found: list[Run] = []
         where: list[str] = []
         for path in self.paths:
+            if self._may_be_missing and not path.exists():
+                continue
             with Store.open(path) as store:
                 for header in store.runs():
                     found.append(store.read(header.id, metrics=("cpu_ratio",), columns=1, tiers=True))
@@ -80,6 +88,8 @@ class Fleet:
         """Say how each source and the store are doing; of a file that is only read, whether it can be."""
         if self._statuses is not None:
             return dict(self._statuses())
+        if self._may_be_missing and not any(path.exists() for path in self.paths):
+            return {}
         return {"store" if len(self.paths) == 1 else f"store {path.name}": _status_of(path) for path in self.paths}
 
     def is_being_written(self) -> bool:

@@ -154,6 +154,10 @@ class DashboardServer:
             self._dashboard.close()
             self._socket.close()
 
+    def ask_to_stop(self) -> None:
+        """Let it end soon, and wait for nothing."""
+        self._server.should_exit = True
+
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
@@ -268,6 +272,13 @@ class _Http(_Watch, HttpToolsProtocol):
         self._has_come()
         super().on_response_complete()
 
+    def _should_upgrade(self) -> bool:
+        """Take a handshake for one where it is one: a GET without a body; else it is an ordinary wrong request."""
+        is_plain = self.scope["method"] == "GET" and not any(
+            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+        )
+        return is_plain and super()._should_upgrade()
+
     def handle_websocket_upgrade(self) -> None:
         self._has_come()
         super().handle_websocket_upgrade()
@@ -290,7 +301,15 @@ class _Http(_Watch, HttpToolsProtocol):
 
 
 class _Ws(_Watch, WebSocketsSansIOProtocol):
-    """The same for a WebSocket."""
+    """Ends a handshake that does not come to its end in time."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(HEADERS_WITHIN_S, self._end)
+
+    def _end(self) -> None:
+        if not self.handshake_complete and not self.transport.is_closing():
+            self.transport.abort()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -110,12 +110,10 @@ class Viewers:
                 viewer.woken.clear()
         held = hub.after(-1)
         sent = held[-1].number if held else -1
-        after = viewer.take_asked()
-        if after is not None and held and held[0].number - 1 <= after <= sent:
-            sent = after
-            await self._send_frames(viewer, hub.after(after))
-            sent = max(sent, held[-1].number)
+        if viewer.asked is not None and held and held[0].number - 1 <= viewer.asked <= sent:
+            viewer.woken.set()  # it goes on where it was
         else:
+            viewer.asked = None
             await viewer.send(await self._current())
             if held:
                 await self._send_frames(viewer, held[-1:], with_events=False)
@@ -126,7 +124,7 @@ class Viewers:
 
     async def _send_newest(self, viewer: _Viewer, hub: Hub, sent: int) -> int:
         """Send what is new: all events, and of the numbers the newest alone unless more was asked for."""
-        asked = viewer.take_asked()
+        asked, viewer.asked = viewer.asked, None
         if asked is not None:
             again = hub.after(asked)
             if again and again[0].number > asked + 1:
@@ -188,12 +186,8 @@ class _Viewer:
         self.metric = metric
         self.woken = asyncio.Event()
         self.roster: Roster | None = None
-        self._asked = after
-
-    def take_asked(self) -> int | None:
-        """Return after which sequence everything was asked for since the last call."""
-        asked, self._asked = self._asked, None
-        return asked
+        self.asked = after
+        """After which sequence everything is wanted; None where only what is new."""
 
     async def listen(self) -> None:
         """Take `{"after": N}` until it goes away; close where it says anything else."""
@@ -205,7 +199,7 @@ class _Viewer:
             if after is None:
                 await self._close(_NOT_UNDERSTOOD, 'only {"after": N} is understood')
                 return
-            self._asked = after
+            self.asked = after
             self.woken.set()
 
     async def send(self, text: bytes) -> None:
