@@ -264,6 +264,11 @@ class _Http(_Watch, HttpToolsProtocol):
             self._await_request()
         super().data_received(data)
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self.cycle.keep_alive = False  # nothing that follows can be understood
+
     def on_message_complete(self) -> None:
         self._has_come()
         super().on_message_complete()
