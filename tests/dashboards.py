@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import DashboardServer, Serving
+from drmviz.dashboard.server import PATIENCE_S, DashboardServer, Serving
+from drmviz.dashboard.viewers import MOST_VIEWERS
 from tests.fleets import START_S, KnownFleet, written
 
 TOKEN = "0123456789abcdefghijABCDEFGHIJ-_"
@@ -23,8 +24,11 @@ def history(path: Path, *, ticks: int = 20, workers: Sequence[str] = ("w1", "w2"
 
 
 @contextmanager
-def serving(fleet: Fleet, **how: object) -> Iterator[DashboardServer]:
-    server = DashboardServer(fleet, Serving(**{"port": 0, **how}), token=TOKEN)  # type: ignore[arg-type]
+def serving(
+    fleet: Fleet, *, patience_s: float = PATIENCE_S, most_viewers: int = MOST_VIEWERS, **how: object
+) -> Iterator[DashboardServer]:
+    asked = Serving(**{"port": 0, **how})  # type: ignore[arg-type]
+    server = DashboardServer(fleet, asked, token=TOKEN, patience_s=patience_s, most_viewers=most_viewers)
     server.start()
     try:
         yield server
@@ -44,12 +48,12 @@ class Reply:
 def raw(port: int, request: bytes, *, patience_s: float = 10.0) -> bytes:
     """Send bytes, and return all that comes until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=patience_s) as connection:
-        connection.sendall(request)
         parts = []
         try:
+            connection.sendall(request)
             while part := connection.recv(65536):
                 parts.append(part)
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):
             pass
     return b"".join(parts)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from drmviz.dashboard.guard import Decision, Guard
 from drmviz.dashboard.openapi import document
 from drmviz.dashboard.problems import problem, problem_of
 from drmviz.dashboard.query import Parameter, read_query
-from drmviz.dashboard.viewers import Viewers
+from drmviz.dashboard.viewers import MOST_VIEWERS, Viewers
 from drmviz.errors import DRMVizError
 
 LOG = logging.getLogger("drmviz.dashboard")
@@ -53,20 +55,29 @@ class Dashboard:
 
     fleet: Fleet
     access: Access
+    most_viewers: int = MOST_VIEWERS
     app: ASGIApp = field(init=False)
     viewers: Viewers = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
+    _readers: list[threading.Thread] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="drmviz-dashboard-reader")
-        self.viewers = Viewers(self.fleet, self._threads, LIVE_PARAMETERS)
+        self._threads = ThreadPoolExecutor(
+            _THREADS,
+            thread_name_prefix="drmviz-dashboard-reader",
+            initializer=lambda: self._readers.append(threading.current_thread()),
+        )
+        self.viewers = Viewers(self.fleet, self._threads, LIVE_PARAMETERS, at_most=self.most_viewers)
         inner = Starlette(routes=[self._route(endpoint) for endpoint in ENDPOINTS])
         inner.router.redirect_slashes = False
         self.app = Guard(inner, self.access, {endpoint.path: endpoint.decision for endpoint in ENDPOINTS})
 
-    def close(self) -> None:
-        """End the threads that read; one that reads right now ends when it has."""
+    def close(self, patience_s: float) -> None:
+        """End the threads that read; one that reads longer than that ends when it has."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        deadline_s = time.monotonic() + patience_s
+        for reader in self._readers:
+            reader.join(max(0.0, deadline_s - time.monotonic()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)

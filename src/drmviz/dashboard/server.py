@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,16 +28,19 @@ from drmviz.dashboard.access import (
 )
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.routes import Dashboard
+from drmviz.dashboard.viewers import MOST_VIEWERS
 from drmviz.errors import InvalidValueError, ServerError, UsageError
 
 WS_MAX_BYTES = 65_536
-HEADERS_WITHIN_S = 10.0
-"""So long may a client take until the headers of a request have come, and until its body has."""
-STALLED_AFTER_S = 10.0
-"""Who takes nothing of what is sent for so long is cut off."""
+PATIENCE_S = 10.0
+"""So long may a client take until its request has come, and take nothing of what is sent to it."""
+_MOST_HEAD_BYTES = 65_536
 _MOST_CONNECTIONS = 2_000
 _STARTING_S = 10.0
-_STOPPING_S = 1.5
+_CUTTING_OFF_S = 0.4
+_STOPPING_S = 1.2
+_READING_S = 0.3
+"""So long is waited for a window of history that is being read: nobody wants it any more."""
 _KEEP_ALIVE_S = 15
 
 
@@ -86,7 +90,15 @@ class Serving:
 class DashboardServer:
     """One dashboard on one port. `start` returns when it accepts; any thread may stop it."""
 
-    def __init__(self, fleet: Fleet, serving: Serving | None = None, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        serving: Serving | None = None,
+        *,
+        token: str | None = None,
+        patience_s: float = PATIENCE_S,
+        most_viewers: int = MOST_VIEWERS,
+    ) -> None:
         """Bind the port.
 
         Raises:
@@ -104,8 +116,8 @@ class DashboardServer:
             token=token, port=self._socket.getsockname()[1], hosts=hosts, origins=origins, prefix=prefix,
             secure=self._tls is not None,
         )  # fmt: skip
-        self._dashboard = Dashboard(fleet, self.access)
-        self._server = _Server(self._config())
+        self._dashboard = Dashboard(fleet, self.access, most_viewers=most_viewers)
+        self._server = _Server(self._config(patience_s))
         self._thread = threading.Thread(target=self._run, name="drmviz-dashboard", daemon=True)
         self._lock = threading.Lock()
         self._is_stopped = False
@@ -126,6 +138,11 @@ class DashboardServer:
         host = "127.0.0.1" if is_any_address(self._host) else self._host
         scheme = "https" if self.access.secure else "http"
         return f"{scheme}://{in_url(host)}:{self.port}{self.access.prefix}/?token={self.access.token}"
+
+    @property
+    def viewers(self) -> int:
+        """How many look on."""
+        return self._dashboard.viewers.count
 
     def start(self) -> str:
         """Begin to accept, and return the address to open.
@@ -150,8 +167,8 @@ class DashboardServer:
                 self._thread.join(_STOPPING_S)
             if self._thread.is_alive():
                 self._server.cut_off()
-                self._thread.join(_STOPPING_S)
-            self._dashboard.close()
+                self._thread.join(_CUTTING_OFF_S)
+            self._dashboard.close(_READING_S)
             self._socket.close()
 
     def ask_to_stop(self) -> None:
@@ -165,9 +182,10 @@ class DashboardServer:
         finally:
             self._server.is_accepting.set()  # also where it failed: nobody waits for nothing
 
-    def _config(self) -> uvicorn.Config:
+    def _config(self, patience_s: float) -> _Config:
         tls = self._tls
-        return uvicorn.Config(
+        return _Config(
+            patience_s,
             self._dashboard,
             http=_Http,
             ws=_Ws,
@@ -183,6 +201,12 @@ class DashboardServer:
             timeout_graceful_shutdown=1,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
+
+
+class _Config(uvicorn.Config):
+    def __init__(self, patience_s: float, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.patience_s = patience_s
 
 
 class _Server(uvicorn.Server):
@@ -220,6 +244,7 @@ class _Watch:
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
+    config: Any  # a _Config
     _stall: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
@@ -236,7 +261,7 @@ class _Watch:
 
     def _look_again(self) -> None:
         waiting = self.transport.get_write_buffer_size()
-        self._stall = self.loop.call_later(STALLED_AFTER_S, self._look, waiting)
+        self._stall = self.loop.call_later(self.config.patience_s, self._look, waiting)
 
     def _look(self, waited: int) -> None:
         if self.transport.get_write_buffer_size() >= waited:
@@ -254,17 +279,28 @@ class _Http(_Watch, HttpToolsProtocol):
     """Ends a connection whose request does not come to its end in time."""
 
     _late: asyncio.TimerHandle | None = None
+    _is_in_head = False
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        if self._late is None:
-            self._await_request()
+        self._await_request()
         super().data_received(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The headers are too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_request()
+        self._is_in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.cycle.keep_alive = False  # nothing that follows can be understood
@@ -272,10 +308,6 @@ class _Http(_Watch, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._has_come()
         super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        self._has_come()
-        super().on_response_complete()
 
     def _should_upgrade(self) -> bool:
         """Take a handshake for one where it is one: a GET without a body; else it is an ordinary wrong request."""
@@ -293,7 +325,8 @@ class _Http(_Watch, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _await_request(self) -> None:
-        self._late = self.loop.call_later(HEADERS_WITHIN_S, self._end)
+        if self._late is None:
+            self._late = self.loop.call_later(self.config.patience_s, self._end)
 
     def _has_come(self) -> None:
         if self._late is not None:
@@ -310,7 +343,7 @@ class _Ws(_Watch, WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.loop.call_later(HEADERS_WITHIN_S, self._end)
+        self.loop.call_later(self.config.patience_s, self._end)
 
     def _end(self) -> None:
         if not self.handshake_complete and not self.transport.is_closing():
