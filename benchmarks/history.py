@@ -99,6 +99,7 @@ def record(path: Path, ticks: Iterable[Tick], *, sealed: Callable[[int, list[flo
         if sealed is not None:
             sealed(block, steps_s)
     recording.finish(end_s)
+    connection.execute("PRAGMA incremental_vacuum").fetchall()  # as a writer that closes; hot ticks took those pages
     connection.execute("PRAGMA journal_mode=DELETE").fetchall()
     connection.close()
 

@@ -114,6 +114,15 @@ class ServerError(DRMVizError):
     """A dashboard cannot be served where it was asked for."""
 
 
+class RegistryError(DRMVizError):
+    """The registry of written figures cannot be read or changed, or names a file that is not to be opened."""
+
+    def __init__(self, path: object, reason: str, *, remedy: str) -> None:
+        super().__init__(f"Registry {str(path)!r}: {reason}. {remedy}")
+        self.path = path
+        self.reason = reason
+
+
 _REPR = Repr()
 _REPR.maxother = 10_000
 
