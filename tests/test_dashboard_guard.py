@@ -23,7 +23,7 @@ from drmviz.errors import UsageError
 from tests.dashboards import HANDSHAKE, TOKEN, Reply, ask, history, serving
 
 BEARER = ("Authorization", f"Bearer {TOKEN}")
-OPEN = {"/healthz"}
+OPEN = {"/healthz", "/favicon.ico"}
 """What anybody may have; whoever opens another path says so here as well."""
 
 

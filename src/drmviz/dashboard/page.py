@@ -11,14 +11,11 @@ from drmviz.dashboard.fleet import Fleet
 from drmviz.model.metrics import METRICS
 from drmviz.report import dashboard
 
-EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""The hash of nothing: Plotly adds an empty style element and fills it by script."""
-
 
 def policy(nonce: str) -> str:
     """Return what the page may load and run: what came with it or from this server."""
     return (
-        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src-elem 'self' 'nonce-{nonce}' {EMPTY_STYLE}; "
+        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src-elem 'self' 'nonce-{nonce}'; "
         "style-src-attr 'none'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
@@ -38,7 +35,7 @@ def rendered(fleet: Fleet, prefix: str) -> Response:
     return Response(text, 200, {"content-security-policy": policy(nonce)}, media_type="text/html")
 
 
-def script(name: str) -> Response:
-    """Return one of the modules that pages load."""
-    text = files("drmviz.dashboard").joinpath("static", name).read_bytes()
-    return Response(text, 200, {"cache-control": "no-cache"}, media_type="text/javascript")
+def file(name: str, media_type: str) -> Response:
+    """Return something that pages load."""
+    content = files("drmviz.dashboard").joinpath("static", name).read_bytes()
+    return Response(content, 200, {"cache-control": "no-cache"}, media_type=media_type)

@@ -31,6 +31,7 @@ from drmviz.errors import DRMVizError
 
 LOG = logging.getLogger("drmviz.dashboard")
 JSON = "application/json"
+_SCRIPT, _ICON = "text/javascript", "image/svg+xml"
 _THREADS = 2
 """So many windows of history are read at once; who asks meanwhile waits."""
 _WINDOW = (query.START, query.END)
@@ -121,8 +122,8 @@ def _page(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
     return page.rendered(dashboard.fleet, dashboard.access.prefix)
 
 
-def _newer(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return page.script("newer.js")
+def _file(name: str, media_type: str) -> Callable[..., Response]:
+    return lambda _dashboard, _given: page.file(name, media_type)
 
 
 def _metrics(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
@@ -141,8 +142,9 @@ LIVE_PARAMETERS = (query.metric(), query.AFTER)
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(path="/", said="The dashboard", decision=_PAGE, answer=_page, media_type="text/html"),
     Endpoint(path="/drm-dashboard", said="The dashboard", decision=_PAGE, answer=_page, media_type="text/html"),
-    Endpoint(path="/static/newer.js", said="What the page loads", decision=_TOKEN, answer=_newer,
-             media_type="text/javascript"),
+    Endpoint(path="/static/newer.js", said="What the page loads", decision=_TOKEN, media_type=_SCRIPT,
+             answer=_file("newer.js", _SCRIPT)),
+    Endpoint(path="/favicon.ico", said="The icon", decision=_OPEN, media_type=_ICON, answer=_file("icon.svg", _ICON)),
     Endpoint(path="/ws", said="Ticks as they come", decision=Decision(who="token", kind="websocket"), answer=None,
              parameters=LIVE_PARAMETERS),
     Endpoint(path="/healthz", said="Whether the server answers", decision=_OPEN, answer=_healthy),
