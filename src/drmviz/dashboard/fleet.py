@@ -48,7 +48,7 @@ class Fleet:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreError: the history cannot be read, and no hub holds it.
         """
-        if self.hub is not None and not window.get("tiers") and self._is_all_in(self.hub):
+        if self.hub is not None and not window.get("tiers") and self._is_in(self.hub, window.get("start_s")):
             return self.hub.read(**window)
         if self._may_be_missing and not any(path.exists() for path in self.paths):
             return Run.empty(_NOBODY)
@@ -96,10 +96,29 @@ class Fleet:
         """Tell whether more is to come."""
         return self.hub is not None or any(_is_being_written(path) for path in self.paths)
 
-    def _is_all_in(self, hub: Hub) -> bool:
-        """Tell whether the hub has dropped nothing of the run yet."""
+    def newest_number(self) -> int | None:
+        """Return the sequence of the newest tick; None where no recorder lives in this process."""
+        newest = None if self.hub is None else self.hub.newest
+        return None if newest is None else newest.number
+
+    def start_of(self, last_s: float) -> float | None:
+        """Return when the last so many seconds began; None where nothing is recorded yet.
+
+        Raises:
+            StoreError: the history cannot be read.
+        """
+        newest = None if self.hub is None else self.hub.newest
+        if self.hub is not None and newest is not None:
+            return newest.tick.at_s + (self.hub.header.interval_s or 1.0) - last_s
+        whole = self.read(columns=1, metrics=())
+        return None if whole.measured_ticks == 0 else whole.end_s - last_s
+
+    def _is_in(self, hub: Hub, start_s: float | None) -> bool:
+        """Tell whether the hub has dropped nothing of the run since then."""
         oldest = hub.oldest
-        return oldest is not None and oldest.number == 0
+        if oldest is None:
+            return False
+        return oldest.number == 0 or (start_s is not None and oldest.tick.at_s <= start_s)
 
 
 def _state_of(path: Path) -> tuple[object, ...]:
