@@ -295,7 +295,7 @@ def test_below_a_prefix_there_is_everything_and_beside_it_nothing(tmp_path: Path
         assert list(asked.values()) == [200, 200, 404, 404, 404, 404, 404]
         assert "Path=/team/fleet; HttpOnly" in opened.headers["set-cookie"]
         assert 'url=/team/fleet/"' in opened.body.decode()
-        assert b'src="/team/fleet/static/newer.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
+        assert b'src="/team/fleet/static/page.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
 
 
 def test_a_proxy_before_it_is_let_in_by_its_name_and_its_exact_origin(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ def quantised(values: FloatArray, alive: BoolArray, *, step: float) -> IntArray:
     known = np.isfinite(values)
     codes: IntArray = np.where(known, np.where(known, whole, 0), NOT_MEASURED).astype("<u2")
     codes[~alive] = NOT_ALIVE
+    # Who left before the tick of a column did live in it; as a gap that would tell of a failure that was none.
+    is_last = (codes[:, 1:-1] == NOT_MEASURED) & (codes[:, :-2] < NOT_MEASURED) & (codes[:, 2:] == NOT_ALIVE)
+    codes[:, 1:-1][is_last] = NOT_ALIVE
     return np.ascontiguousarray(codes)
 
 

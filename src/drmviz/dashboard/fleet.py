@@ -109,7 +109,8 @@ class Fleet:
         """
         newest = None if self.hub is None else self.hub.newest
         if self.hub is not None and newest is not None:
-            return newest.tick.at_s + (self.hub.header.interval_s or 1.0) - last_s
+            interval_s = self.hub.header.interval_s or 1.0
+            return (newest.tick.at_s // interval_s + 1) * interval_s - last_s  # where a column begins
         whole = self.read(columns=1, metrics=())
         return None if whole.measured_ticks == 0 else whole.end_s - last_s
 

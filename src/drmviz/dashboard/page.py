@@ -65,9 +65,7 @@ def _facts(fleet: Fleet, *, is_live: bool) -> Markup:
         "range_s": LIVE_S if is_live else None,
         "metrics": METRIC_NAMES,
         "ramps": {name: "".join(hexadecimal(rgb)[1:] for rgb in ramp(name).tolist()) for name in THEMES},
-        "colours": {
-            name: [look_of(place, _PLACES, name).colour for place in (*_PLACES, None)] for name in THEMES
-        },
+        "colours": {name: [look_of(place, _PLACES, name).colour for place in (*_PLACES, None)] for name in THEMES},
         "signs": [look_of(place, _PLACES, "light").sign for place in (*_PLACES, None)],
         "plotly": _plotly_key(),
         "sections": list(dashboard.OUTLINES),

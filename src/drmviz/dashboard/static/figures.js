@@ -29,20 +29,19 @@ const key = () => view.range;
 
 export const isLoaded = (id) => loaded.get(id)?.key === key();
 
-// Draws what a figure shows now; returns how many milliseconds the server took.
+// Draws what a figure shows now.
 export async function refreshFigure(id) {
   const card = document.getElementById(id);
   const asked = key();
-  const began = performance.now();
-  const answer = await (await ask("figure", { name: id, last: asked })).json();
-  const took = performance.now() - began;
-  if (asked !== key()) return took;
-  if (answer.said) said(card, answer.said);
-  if (!answer.variants.length) place(card, [nothing(id)]);
-  else {
-    if (answer.variants.some((variant) => variant.spec)) await loadPlotly();
-    place(card, answer.variants);
+  if (!loaded.has(id) && !card.querySelector(":scope > .wait")) {
+    card.append(Object.assign(document.createElement("p"), { className: "wait", textContent: "Being drawn …" }));
   }
+  const answer = await (await ask("figure", { name: id, last: asked })).json();
+  if (asked !== key()) return;
+  if (answer.said) said(card, answer.said);
+  if (answer.variants.some((variant) => variant.spec)) await loadPlotly();
+  card.querySelector(":scope > .wait")?.remove();
+  place(card, answer.variants.length ? answer.variants : [nothing(id)]);
   for (const variant of answer.variants) {
     if (!variant.spec) continue;
     const figure = document.getElementById(variant.id);
@@ -51,7 +50,6 @@ export async function refreshFigure(id) {
     await drmvizFigures.show(figure, variant.spec, variant.themes);
   }
   loaded.set(id, { key: asked });
-  return took;
 }
 
 const nothing = (id) => ({ id: `none-${id}`, name: "", spec: null, numbers: { columns: [], rows: [], more: "" },

@@ -5,7 +5,7 @@ import { facts, view } from "./state.js";
 const RAIL_PX = 16;
 const AXIS_PX = 22;
 const GROUP_PX = 9;
-const ROW_PX = [[4, 26], [12, 20], [40, 14]];
+const ROW_PX = [[4, 44], [8, 32], [12, 24], [40, 14]];
 const EVERY = [2, 5, 10, 20, 25, 50, 100, 200, 500, 1000];
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 const HOT = 0.85;

@@ -19,7 +19,7 @@ let ended = "";
 
 // Runs one task again and again, never twice at once, and rests the longer the longer it takes.
 class Renewal {
-  constructor(work, { least_ms = 0, rest = 8 } = {}) {
+  constructor(work, { least_ms = 0, rest = 4 } = {}) {
     Object.assign(this, { work, least_ms, rest, timer: 0, isRunning: false, isWanted: false, freeAt: 0 });
   }
 
@@ -112,6 +112,7 @@ const reload = new Renewal(async () => {
   const newer = new Cells(await answer.arrayBuffer());
   if (Object.entries(asked).some(([name, value]) => value !== view[name === "last" ? "range" : name])) return reload.now();
   if (wishes.isPaused && cells && cells.metric === newer.metric && cells.statistic === newer.statistic) return undefined;
+  const isFirst = cells === null;
   cells = newer;
   ended = `${clock(cells.ends_at_s)} UTC`;
   const { events } = heatmap;
@@ -122,7 +123,7 @@ const reload = new Renewal(async () => {
   byId("ramp-high").textContent = isCount ? "most" : "100 %";
   connection.follow({
     run: cells.run, sequence: cells.sequence, metric: cells.metric, interval_s: cells.interval_s,
-    expectsTicks: facts.is_live,
+    expectsTicks: isFirst ? facts.is_live : connection.expectsTicks,
   });
   renewNumbers();
   return undefined;
@@ -146,10 +147,15 @@ const overview = new Renewal(async () => {
   if (cells) heatmap.draw();
 }, { least_ms: 900 });
 
+let drawing = Promise.resolve();
 const figures = new Map(facts.sections.filter((id) => id !== "use").map((id) => [id, { at: 0, renewal: null }]));
 for (const [id, figure] of figures) {
   figure.renewal = new Renewal(async () => {
-    await refreshFigure(id);
+    // One after the other: the server keeps a hand free for what moves.
+    drawing = drawing.then(() => refreshFigure(id));
+    const drawn = drawing;
+    drawing = drawing.catch(() => undefined);
+    await drawn;
     figure.at = performance.now();
   }, { least_ms: OFTEN_MS, rest: 20 });
 }
