@@ -152,7 +152,8 @@ def test_what_is_not_asked_as_it_should_be_is_refused_with_the_token_too(
 
 @pytest.mark.parametrize("endpoint", each_endpoint(), ids=lambda endpoint: endpoint.path)
 def test_who_has_the_token_or_the_cookie_gets_in(server: DashboardServer, endpoint: Endpoint) -> None:
-    path = f"{endpoint.path}?worker=w1" if endpoint.path.endswith("series") else endpoint.path
+    needed = {"/api/v1/series": "?worker=w1", "/api/v1/figure": "?name=scaling"}
+    path = endpoint.path + needed.get(endpoint.path, "")
     ways = [(BEARER,), (cookie(server), ("Origin", f"http://127.0.0.1:{server.port}"))]
 
     for headers in ways:

@@ -51,9 +51,7 @@ def rendered(fleet: Fleet, prefix: str) -> Response:
     nonce = secrets.token_urlsafe(18)
     is_live = fleet.is_being_written()
     run = window(fleet, {"last": LIVE_S if is_live else None}, columns=COLUMNS)
-    text = live_page.render(
-        run, overview(run), nonce=nonce, facts=_facts(fleet, is_live=is_live), static=f"{prefix}/static"
-    )
+    text = live_page.render(run, overview(run), nonce=nonce, facts=_facts(fleet, is_live=is_live), prefix=prefix)
     return Response(text, 200, {"content-security-policy": policy(nonce)}, media_type="text/html")
 
 

@@ -37,16 +37,18 @@ _BLANK_PICTURE = Section(
 )  # fmt: skip
 
 
-def render(run: Run, of: Overview, *, nonce: str, facts: Markup, static: str) -> str:
-    """Return the page; its scripts lie below the path `static`, and `facts` is JSON for them.
+def render(run: Run, of: Overview, *, nonce: str, facts: Markup, prefix: str) -> str:
+    """Return the page; its scripts and its icon lie below the path `prefix`, and `facts` is JSON for them.
 
     What scripts put in later they make from templates that the same macros render, so no markup is written twice.
     """
+    static = f"{prefix}/static"
     drawing = Markup('<script{} src="{}/drawing.js" defer></script>').format(nonce_attribute(nonce), static)
     given = told(run, of) | {"nonce": nonce, "module": f"{static}/page.js", "scripts": drawing}
     return template("live.html.j2").render(
         **given,
         facts=facts,
+        icon=f"{prefix}/favicon.ico",
         outlines=[outline for id_, outline in OUTLINES.items() if id_ != "use"],
         tabs=TABS,
         ranges=[(seconds, duration(seconds)) for seconds in RANGES_S],

@@ -69,7 +69,7 @@ function lineOf(series) {
   const name = Object.assign(document.createElement("b"), { textContent: facts.metrics[series.metric] });
   const said = document.createElement("span");
   const last = series.mean.at(-1);
-  const now = last === null ? "not measured at the end" : `${written(last, series.metric)} at the end`;
+  const now = last === null ? "nothing at the end" : `${written(last, series.metric)} at the end`;
   const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
   said.textContent = `${now} · mean ${written(mean, series.metric)} · highest ${written(highest, series.metric)}`;
   title.append(name, said);
@@ -131,9 +131,9 @@ async function showLives(id, signal) {
   const { workers } = await (await ask("workers", {}, { signal })).json();
   const lives = workers.filter((worker) => worker.id === id);
   const amount = (capacity) => [
-    capacity?.cpu_millicores ? `${capacity.cpu_millicores / 1000} cores` : "",
+    capacity?.cpu_cores ? `${capacity.cpu_cores} cores` : "",
     capacity?.memory_bytes ? `${(capacity.memory_bytes / 2 ** 30).toFixed(1)} GiB` : "",
-    capacity?.gpu_count ? `${capacity.gpu_count} GPUs` : "",
+    capacity?.gpus ? `${capacity.gpus} GPUs` : "",
   ].filter(Boolean).join(", ") || "not known";
   const moment = (at_s) => (at_s === null ? "–" : `${new Date(at_s * 1000).toISOString().slice(0, 10)} ${clock(at_s)}`);
   fill(byId("worker-lives"), ["Life", "joined, UTC", "left, UTC", "why", "process", "has"], lives.map((life, place) => [
