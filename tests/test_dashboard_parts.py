@@ -210,6 +210,19 @@ def test_answers_that_nobody_asked_for_lately_are_let_go() -> None:
     assert len(made) == 4
 
 
+def test_large_answers_make_room_for_the_newest() -> None:
+    kept, made = KeptAnswers(at_most_bytes=10), []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"123456"
+
+    for question in ("a", "b", "b", "a"):
+        kept.get(question, 1, make)
+
+    assert len(made) == 3
+
+
 def test_an_answer_that_failed_is_not_kept() -> None:
     kept = KeptAnswers()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 _MOST = 32
+_MOST_BYTES = 64_000_000
 
 
 @dataclass(slots=True)
@@ -20,8 +21,9 @@ class _Answer:
 class KeptAnswers:
     """The newest answer to each of the last questions; any thread may ask."""
 
-    def __init__(self, *, at_most: int = _MOST) -> None:
+    def __init__(self, *, at_most: int = _MOST, at_most_bytes: int = _MOST_BYTES) -> None:
         self._at_most = at_most
+        self._at_most_bytes = at_most_bytes
         self._lock = threading.Lock()
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
@@ -36,4 +38,13 @@ class KeptAnswers:
             if answer.content is None or answer.version != version:
                 answer.content = make()
                 answer.version = version
-            return answer.content
+            content = answer.content
+        self._make_room()
+        return content
+
+    def _make_room(self) -> None:
+        with self._lock:
+            bytes_ = sum(len(answer.content or b"") for answer in self._answers.values())
+            while self._answers and bytes_ > self._at_most_bytes:
+                _, dropped = self._answers.popitem(last=False)
+                bytes_ -= len(dropped.content or b"")

@@ -44,7 +44,7 @@ export class Connection {
   follow({ run, sequence, metric, interval_s, expectsTicks }) {
     this.last = sequence;
     this.run = run;
-    this.interval_s = interval_s || 1;
+    this.interval_s = interval_s;
     this.expectsTicks = expectsTicks;
     this.isReady = true;
     this.ticked = performance.now();
@@ -206,7 +206,8 @@ export class Connection {
   #tell() {
     const now = performance.now();
     const silent_s = (now - this.ticked) / 1000;
-    const late_s = Math.max(1, this.interval_s) + 1.4;
+    // Where ticks come when somebody asks for them, none is ever late.
+    const late_s = this.interval_s ? Math.max(1, this.interval_s) + 1.4 : Infinity;
     let name;
     if (this.isPaused) name = "paused";
     else if (this.isOver) name = "over";

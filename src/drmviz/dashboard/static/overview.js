@@ -137,7 +137,7 @@ let stated = "";
 export function renewState(name, { silent_s, interval_s, retry_s, ended = "" }) {
   const seconds = (value) => (value < 60 ? `${Math.round(value)} s` : `${Math.floor(value / 60)} min`);
   const said = {
-    live: `every ${Number(interval_s.toPrecision(3))} s`,
+    live: interval_s ? `every ${Number(interval_s.toPrecision(3))} s` : "whenever a tick is taken",
     stale: `no new numbers for ${seconds(silent_s)}`,
     lost: retry_s >= 1 ? `trying again in ${seconds(retry_s)}` : "trying again",
     polling: "no live connection",

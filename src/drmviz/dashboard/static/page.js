@@ -16,6 +16,7 @@ const OFTEN_MS = 5_000;
 const byId = (id) => document.getElementById(id);
 let cells = null;
 let ended = "";
+let readFrom_s = 0;
 
 // Runs one task again and again, never twice at once, and rests the longer the longer it takes.
 class Renewal {
@@ -78,6 +79,8 @@ const spoken = (span_s) =>
 const connection = new Connection({
   frame(frame, workers) {
     cells.apply(frame.at_s, workers, frame.values);
+    // Now and then all is read anew: who left long ago goes, and whoever was here first is not more exact.
+    if (cells.first_s - readFrom_s > (cells.columns / 5) * cells.width_s) reload.ask();
     ended = `${clock(frame.at_s)} UTC`;
     if (!view.range && cells.shifted) reload.ask();  // everything does not move on, it grows
     heatmap.renew();
@@ -114,6 +117,7 @@ const reload = new Renewal(async () => {
   if (wishes.isPaused && cells && cells.metric === newer.metric && cells.statistic === newer.statistic) return undefined;
   const isFirst = cells === null;
   cells = newer;
+  readFrom_s = cells.first_s;
   ended = `${clock(cells.ends_at_s)} UTC`;
   const { events } = heatmap;
   heatmap.show(cells);
