@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 HOSTILE = '"><img src=x onerror="window.hacked=1"><a href=\'javascript:hacked=1\'>\u202e&amp;</a>'
-MEMORY = METRIC_ROW["memory_ratio"]
+CPU, MEMORY = METRIC_ROW["cpu_ratio"], METRIC_ROW["memory_ratio"]
 PATIENCE_MS = 20_000
 
 
@@ -174,6 +174,25 @@ def test_each_tick_becomes_one_column_and_nothing_is_asked_of_anybody_else(
         assert page.hosts == {f"127.0.0.1:{server.port}"}
 
 
+def test_seconds_without_a_tick_are_a_gap_of_who_lived_through_them(
+    browser: Browser, tmp_path: Path, run: Recorded
+) -> None:
+    with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
+        page.open(server)
+        page.await_newest(run.said(4))
+        run.n += 3
+        run.ticks(1, ["w1", "newcomer"])
+        page.await_newest(run.said(8))
+
+        cells = page.row(5)
+        assert cells[1:4] == [f"w1, not measured, {moment(START_S + n)} UTC" for n in (7, 6, 5)]
+        assert cells[4] == run.said(4)
+        page.readout("Home")
+        page.readout("End")
+        page.readout("ArrowUp")
+        assert page.readout("ArrowLeft") == f"newcomer, not alive, {moment(START_S + 7)} UTC"
+
+
 def test_the_canvas_moves_on_by_one_column(browser: Browser, tmp_path: Path) -> None:
     run = Recorded(missing=0.0)  # hatching does not move
     run.ticks(60)
@@ -225,9 +244,27 @@ def test_a_server_that_comes_back_leaves_no_gap_and_doubles_no_column(
             assert [error for error in page.wrong if "WebSocket" not in error and "ERR_" not in error] == []
 
 
-def test_means_of_wide_columns_take_each_tick_once_across_a_reconnect(
-    browser: Browser, tmp_path: Path, run: Recorded
-) -> None:
+def await_wide_mean(page: Watched, run: Recorded) -> None:
+    """Wait until the newest cell of an hour says the mean of its ticks, each counted once."""
+    newest_s = START_S + run.n - 1
+    starts_s = newest_s // 6 * 6  # an hour in 600 columns
+    ticks = [
+        run.known.samples[round(at_s * 1e6), "w1"][CPU] for at_s in np.arange(max(starts_s, START_S), newest_s + 1)
+    ]
+    page.tab.focus("#heat-canvas")
+    page.tab.wait_for_function(
+        """(said) => {
+          document.getElementById("heat-canvas").dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
+          return document.getElementById("heat-aloud").textContent === said;
+        }""",
+        arg=f"w1, CPU {percent(float(np.mean(ticks)))}, {moment(starts_s)}–{moment(starts_s + 6)} UTC",
+        timeout=PATIENCE_MS,
+    )
+
+
+def test_means_of_wide_columns_take_each_tick_once_across_a_reconnect(browser: Browser, tmp_path: Path) -> None:
+    run = Recorded(missing=0.0)
+    run.ticks(5)
     with watched(browser) as page:
         with serving(fleet(tmp_path, run)) as server:
             port = server.port
@@ -237,27 +274,46 @@ def test_means_of_wide_columns_take_each_tick_once_across_a_reconnect(
         run.ticks(9)
         with serving(fleet(tmp_path, run), port=port):
             page.await_state("live")
-            run.ticks(6)
-            window = run.hub.read(
-                start_s=START_S + run.n - 3600, columns=600, metrics=("cpu_ratio",), statistics=("mean",)
-            )
-            newest = float(window.values("cpu_ratio")[0, -1])
-            said = rf"w1, (?:CPU {re.escape(percent(newest))}), "
-            page.tab.focus("#heat-canvas")
-            page.tab.wait_for_function(
-                """(pattern) => {
-                  document.getElementById("heat-canvas").dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
-                  return new RegExp(pattern).test(document.getElementById("heat-aloud").textContent);
-                }""",
-                arg=said,
-                timeout=PATIENCE_MS,
-            )
+            for _ in range(5):
+                run.ticks(1)
+                await_wide_mean(page, run)
+
+
+@pytest.mark.parametrize("what", ["doubled", "dropped"])
+def test_frames_that_are_doubled_or_dropped_on_the_way_change_nothing(
+    browser: Browser, tmp_path: Path, what: str
+) -> None:
+    run = Recorded(missing=0.0)
+    run.ticks(5)
+    hit: set[int] = set()
+
+    def proxy(socket: Any) -> None:
+        server = socket.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            sequence = int.from_bytes(message[8:12], "little") if isinstance(message, bytes) else 1
+            is_hit = sequence % 3 == 0 and sequence not in hit
+            hit.update([sequence] if is_hit else [])
+            for _ in range({"doubled": 2, "dropped": 0}[what] if is_hit else 1):
+                socket.send(message)
+
+        server.on_message(forward)
+
+    with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
+        page.tab.route_web_socket(re.compile("/ws"), proxy)
+        page.open(server, "#range=3600")
+        page.await_state("live")
+        while run.n < 14:
+            run.ticks(1)
+            if what == "doubled" or run.n % 3 != 1:
+                await_wide_mean(page, run)
+        assert hit >= {6, 9, 12}
 
 
 def test_another_run_behind_the_same_address_is_never_mixed_with_the_old_one(
     browser: Browser, tmp_path: Path, run: Recorded
 ) -> None:
-    other = Recorded(id="ba9876543210", seed=2, start_s=START_S + 100)
+    other = Recorded(id="ba9876543210", seed=2, start_s=START_S + 30)
     other.ticks(20, ["w1"])
     with watched(browser) as page:
         with serving(fleet(tmp_path, run)) as server:

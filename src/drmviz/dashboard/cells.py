@@ -34,7 +34,7 @@ def cells(
     """
     for _ in range(_TRIES):
         before = fleet.newest_number()
-        start_s = fleet.start_of(last_s) if last_s is not None else start_s
+        start_s = fleet.start_of(last_s, columns) if last_s is not None else start_s
         run = fleet.read(start_s=start_s, end_s=end_s, columns=columns, metrics=(metric,), statistics=(statistic,))
         if fleet.newest_number() == before:
             break

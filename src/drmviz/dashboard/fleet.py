@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,18 +102,25 @@ class Fleet:
         newest = None if self.hub is None else self.hub.newest
         return None if newest is None else newest.number
 
-    def start_of(self, last_s: float) -> float | None:
-        """Return when the last so many seconds began; None where nothing is recorded yet.
+    def start_of(self, last_s: float, columns: int) -> float | None:
+        """Return when the last so many seconds began, where a column begins; None where nothing is recorded yet.
+
+        Columns are as wide then whenever it is asked, so that a picture moves on and does not jump.
 
         Raises:
             StoreError: the history cannot be read.
         """
         newest = None if self.hub is None else self.hub.newest
         if self.hub is not None and newest is not None:
-            interval_s = self.hub.header.interval_s or 1.0
-            return (newest.tick.at_s // interval_s + 1) * interval_s - last_s  # where a column begins
-        whole = self.read(columns=1, metrics=())
-        return None if whole.measured_ticks == 0 else whole.end_s - last_s
+            newest_s, interval_s = newest.tick.at_s, self.hub.header.interval_s
+        else:
+            whole = self.read(columns=1, metrics=())
+            if whole.measured_ticks == 0:
+                return None
+            newest_s, interval_s = whole.end_s - whole.header.interval_s, whole.header.interval_s
+        interval_s = interval_s or 1.0
+        width_s = max(1, math.ceil(last_s / columns / interval_s)) * interval_s
+        return max(0.0, (newest_s // width_s + 1) * width_s - last_s)
 
     def _is_in(self, hub: Hub, start_s: float | None) -> bool:
         """Tell whether the hub has dropped nothing of the run since then."""

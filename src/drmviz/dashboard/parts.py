@@ -26,7 +26,7 @@ COLUMNS = 300
 def window(fleet: Fleet, query: Mapping[str, Any], *, columns: int) -> Run:
     """Read what the dashboard needs of a window, or of its last seconds."""
     last_s = query.get("last")
-    start_s = fleet.start_of(last_s) if last_s is not None else query.get("start")
+    start_s = fleet.start_of(last_s, columns) if last_s is not None else query.get("start")
     asked = {"start_s": start_s, "end_s": query.get("end"), "columns": columns}
     run = fleet.read(metrics=NEEDS, means=MEANS, **asked)
     if run.is_empty or any(run.is_measured(metric) for metric in NEEDS[:3]):

@@ -63,6 +63,10 @@ export class Connection {
     if (!isPaused) this.#catchUp();
   }
 
+  #askAgain() {
+    if (performance.now() - this.asked > 1000) this.#catchUp();
+  }
+
   #catchUp() {
     if (this.socket?.readyState !== WebSocket.OPEN || this.last === null) return;
     this.asked = performance.now();
@@ -146,9 +150,11 @@ export class Connection {
     if (this.isPaused || !this.isReady || frame.roster !== this.roster) return;
     if (this.last !== null && frame.sequence <= this.last) return;
     if (this.last !== null && frame.sequence > this.last + 1) {
-      if (performance.now() - this.asked > 1000) this.#catchUp();
+      this.isBehind = true;  // it comes again, after those that are missing
+      this.#askAgain();
       return;
     }
+    this.isBehind = false;
     this.last = frame.sequence;
     this.told.frame(frame, this.workers);
   }
@@ -156,6 +162,7 @@ export class Connection {
   // Whoever hears nothing asks whether the server still answers.
   #watch() {
     this.#tell();
+    if (this.isBehind && !this.isPaused && this.isReady) this.#askAgain();
     const isSilent = performance.now() - this.heard > PROBE_AFTER_MS;
     if (this.socket?.readyState === WebSocket.OPEN && isSilent && !this.probing) this.#probe();
     if (this.socket?.readyState === WebSocket.CONNECTING && performance.now() - this.opened > 10_000) {
