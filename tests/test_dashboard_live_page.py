@@ -181,16 +181,15 @@ def test_seconds_without_a_tick_are_a_gap_of_who_lived_through_them(
         page.open(server)
         page.await_newest(run.said(4))
         run.n += 3
-        run.ticks(1, ["w1", "newcomer"])
+        run.ticks(1, ["w1", "x1"])
         page.await_newest(run.said(8))
 
         cells = page.row(5)
         assert cells[1:4] == [f"w1, not measured, {moment(START_S + n)} UTC" for n in (7, 6, 5)]
         assert cells[4] == run.said(4)
-        page.readout("Home")
-        page.readout("End")
-        page.readout("ArrowUp")
-        assert page.readout("ArrowLeft") == f"newcomer, not alive, {moment(START_S + 7)} UTC"
+        assert page.readout("ArrowDown") == f"w2, {run.said(4, 'w2').partition(', ')[2]}"
+        page.readout("ArrowDown")
+        assert page.readout("ArrowRight") == f"x1, not alive, {moment(START_S + 5)} UTC"
 
 
 def test_the_canvas_moves_on_by_one_column(browser: Browser, tmp_path: Path) -> None:
