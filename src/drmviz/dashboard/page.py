@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +18,9 @@ from drmviz.figures.bundle import bundle_key, gzipped_bundle
 from drmviz.figures.heatmap import METRIC_NAMES
 from drmviz.figures.page import loader_script
 from drmviz.figures.providers import MOST, look_of
+from drmviz.figures.resource_utilization_heatmap import fleet_events
 from drmviz.figures.theme import THEMES, hexadecimal, ramp
+from drmviz.model.run import Run
 from drmviz.report import dashboard, live_page
 from drmviz.report.overview import overview
 
@@ -51,16 +54,18 @@ def rendered(fleet: Fleet, prefix: str) -> Response:
     nonce = secrets.token_urlsafe(18)
     is_live = fleet.is_being_written()
     run = window(fleet, {"last": LIVE_S if is_live else None}, columns=COLUMNS)
-    text = live_page.render(run, overview(run), nonce=nonce, facts=_facts(fleet, is_live=is_live), prefix=prefix)
+    facts = _facts(run, is_live=is_live, has_hub=fleet.hub is not None)
+    text = live_page.render(run, overview(run), nonce=nonce, facts=facts, prefix=prefix)
     return Response(text, 200, {"content-security-policy": policy(nonce)}, media_type="text/html")
 
 
-def _facts(fleet: Fleet, *, is_live: bool) -> Markup:
+def _facts(run: Run, *, is_live: bool, has_hub: bool) -> Markup:
     """Return what the scripts must know beforehand, as JSON that nothing in it can leave."""
     facts: dict[str, Any] = {
         "is_live": is_live,
-        "has_hub": fleet.hub is not None,
+        "has_hub": has_hub,
         "range_s": LIVE_S if is_live else None,
+        "events": [asdict(event) for event in fleet_events(run)],
         "metrics": METRIC_NAMES,
         "ramps": {name: "".join(hexadecimal(rgb)[1:] for rgb in ramp(name).tolist()) for name in THEMES},
         "colours": {name: [look_of(place, _PLACES, name).colour for place in (*_PLACES, None)] for name in THEMES},

@@ -22,8 +22,10 @@ export function decoded(buffer) {
 
 export class Connection {
   // `told` has: frame(frame, workers), events(list), changed(snapshot), lost(from, to), state(name, facts).
-  constructor(told) {
+  // A tick is late when so many seconds have passed since it was due.
+  constructor(told, slack_s) {
     this.told = told;
+    this.slack_s = slack_s;
     this.last = null;
     this.run = null;
     this.metric = null;
@@ -214,7 +216,7 @@ export class Connection {
     const now = performance.now();
     const silent_s = (now - this.ticked) / 1000;
     // Where ticks come when somebody asks for them, none is ever late.
-    const late_s = this.interval_s ? Math.max(1, this.interval_s) + 1.4 : Infinity;
+    const late_s = this.interval_s ? Math.max(1, this.interval_s) + this.slack_s : Infinity;
     let name;
     if (this.isPaused) name = "paused";
     else if (this.isOver) name = "over";

@@ -29,13 +29,17 @@ const key = () => view.range;
 
 export const isLoaded = (id) => loaded.get(id)?.key === key();
 
+// Says that a figure comes, where there is none yet.
+export function announceFigure(id) {
+  const card = document.getElementById(id);
+  if (loaded.has(id) || card.querySelector(":scope > .wait")) return;
+  card.append(Object.assign(document.createElement("p"), { className: "wait", textContent: "Being drawn …" }));
+}
+
 // Draws what a figure shows now.
 export async function refreshFigure(id) {
   const card = document.getElementById(id);
   const asked = key();
-  if (!loaded.has(id) && !card.querySelector(":scope > .wait")) {
-    card.append(Object.assign(document.createElement("p"), { className: "wait", textContent: "Being drawn …" }));
-  }
   const answer = await (await ask("figure", { name: id, last: asked })).json();
   if (asked !== key()) return;
   if (answer.said) said(card, answer.said);

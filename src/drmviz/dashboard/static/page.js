@@ -2,7 +2,7 @@
 import { Cells, NOT_MEASURED } from "./cells.js";
 import { Connection } from "./connection.js";
 import { setUp, wishes } from "./controls.js";
-import { fill, isLoaded, refreshFigure, shownFigures } from "./figures.js";
+import { announceFigure, fill, isLoaded, refreshFigure, shownFigures } from "./figures.js";
 import { Heatmap, cleaned, clock, paintRamp, written } from "./heatmap.js";
 import { renewOverview, renewState } from "./overview.js";
 import { ask, facts, onView, view } from "./state.js";
@@ -91,7 +91,8 @@ const connection = new Connection({
     overview.ask();
   },
   changed(snapshot) {
-    if (facts.has_hub && snapshot.run.id === cells?.run && snapshot.sequence === cells?.sequence) return;
+    const isKnown = facts.has_hub ? snapshot.sequence === cells?.sequence : snapshot.at_s === cells?.ends_at_s;
+    if (isKnown && snapshot.run.id === cells?.run) return;
     reload.ask();
     overview.ask();
   },
@@ -106,7 +107,7 @@ const connection = new Connection({
       overview.ask();
     }
   },
-});
+}, facts.has_hub ? 1.4 : 4);  // a file is looked at each second, and read
 let polledAt = 0;
 
 const reload = new Renewal(async () => {
@@ -118,7 +119,7 @@ const reload = new Renewal(async () => {
   const isFirst = cells === null;
   cells = newer;
   readFrom_s = cells.first_s;
-  ended = `${clock(cells.ends_at_s)} UTC`;
+  ended = `${new Date(cells.ends_at_s * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
   const { events } = heatmap;
   heatmap.show(cells);
   heatmap.events = events;
@@ -170,6 +171,7 @@ function renewFigures() {
   for (const id of shownFigures()) {
     const figure = figures.get(id);
     if (!isLoaded(id)) {
+      announceFigure(id);
       if (!figure.renewal.isRunning) figure.renewal.now();
       continue;
     }
@@ -238,7 +240,9 @@ document.addEventListener("drmviz-theme", theme);
 byId("heat-numbers").addEventListener("toggle", renewNumbers);
 heatmap.isWide = view.tab === "use";
 reload.now();
-overview.now();
+// What the server painted a moment ago is of the window that it chose.
+if (view.range === (facts.range_s === null ? "" : String(facts.range_s))) heatmap.events = facts.events;
+else overview.now();
 if (view.worker) followWorker();
 // Plotly, which the figures need, waits until the page has been painted.
 requestAnimationFrame(() => setTimeout(() => {
