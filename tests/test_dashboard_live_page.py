@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import DashboardServer
+from drmviz.dashboard.server import DashboardServer, Serving
 from drmviz.live import Hub
 from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRIC_ROW
@@ -359,6 +359,50 @@ def test_silence_is_said_within_three_seconds(browser: Browser, tmp_path: Path, 
         assert page.tab.get_attribute("#state-aloud", "aria-live") == "polite"
         run.ticks(1)
         page.await_state("live")
+
+
+def test_a_server_that_hangs_is_lost_within_three_seconds(browser: Browser, tmp_path: Path, run: Recorded) -> None:
+    with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
+        page.tab.route("**/healthz", lambda _: None)  # nobody answers
+        page.open(server)
+        page.await_state("live")
+        page.await_state("lost", within_ms=3_000)
+
+        page.tab.unroute("**/healthz")
+        page.await_state("live")
+        run.ticks(1)
+        page.await_newest(run.said(run.n - 1))
+
+
+def test_a_server_with_another_token_is_called_by_its_reason(browser: Browser, tmp_path: Path, run: Recorded) -> None:
+    with watched(browser) as page:
+        with serving(fleet(tmp_path, run)) as server:
+            port = server.port
+            page.open(server)
+            page.await_state("live")
+        other = DashboardServer(fleet(tmp_path, run), Serving(port=port), token="ZYXWVUTSRQPONMLKJIHGFEDCBA98")
+        other.start()
+        try:
+            page.await_state("over")
+            assert "open the printed address again" in page.tab.inner_text("#state")
+        finally:
+            other.stop()
+
+
+def test_what_the_reader_chose_is_remembered(browser: Browser, tmp_path: Path, run: Recorded) -> None:
+    with serving(fleet(tmp_path, run)) as server, watched(browser, reduced_motion="reduce") as page:
+        page.open(server)
+        page.await_state("live")
+        before = page.tab.get_attribute("html", "data-theme")
+        page.tab.select_option("#auto", "300")
+        page.tab.click("#theme")
+        page.tab.reload()
+        page.tab.wait_for_selector("#heat-said:not(:empty)", timeout=PATIENCE_MS)
+
+        assert page.tab.input_value("#auto") == "300"
+        assert page.tab.get_attribute("html", "data-theme") == {"light": "dark", "dark": "light"}[before]
+        assert page.tab.evaluate("getComputedStyle(document.querySelector('.dot')).animationName") == "none"
+        assert page.wrong == []
 
 
 def test_where_no_websocket_comes_through_the_page_polls(browser: Browser, tmp_path: Path, run: Recorded) -> None:
