@@ -540,6 +540,54 @@ def test_everything_is_reached_by_keyboard_and_the_address_keeps_it(
         assert tab.url.endswith("#tab=use")
 
 
+def test_workers_are_found_sorted_and_grouped(browser: Browser, tmp_path: Path) -> None:
+    run = Recorded(missing=0.0)
+    names = ["w1", "w2", "w10", "v3"]
+    run.ticks(1, names)
+    busy = sorted(names, key=lambda name: -run.known.samples[round(START_S * 1e6), name][CPU])
+    with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
+
+        def order(count: int) -> list[str]:
+            said = [page.readout("End"), *(page.readout("ArrowDown") for _ in range(count - 1))]
+            for _ in range(count):
+                page.readout("ArrowUp")
+            return [cell.partition(",")[0] for cell in said]
+
+        page.open(server)
+        page.await_state("live")
+        assert order(4) == ["v3", "w1", "w2", "w10"]
+        page.tab.select_option("#sort", "now")
+        assert order(4) == busy
+        page.tab.select_option("#sort", "idle")
+        assert order(4) == busy[::-1]
+        page.tab.select_option("#sort", "name")
+        page.tab.fill("#filter", "W1")
+        assert order(2) == ["w1", "w10"]
+        assert "2 of 4 workers" in page.tab.inner_text("#heat-said")
+        page.tab.fill("#filter", "nobody")
+        assert page.tab.inner_text("#heat-none") == "No worker has that in its name."
+        page.tab.fill("#filter", "")
+        page.tab.click("#tab-cloud")
+        run.ticks(2, ["w1"])
+        page.tab.click("#tab-use")
+        page.tab.fill("#filter", "w1")
+        page.await_newest(run.said(2))
+        assert page.wrong == []
+
+
+def test_a_thousand_workers_share_rows_and_say_so(browser: Browser, tmp_path: Path) -> None:
+    run = Recorded()
+    run.ticks(3, [f"w{number}" for number in range(1000)])
+    with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
+        page.open(server)
+        page.await_state("live")
+
+        assert page.tab.inner_text("#heat-said").startswith("1,000 workers, 3 per row, mean of 1 s per cell")
+        assert page.readout("End").startswith("w0 and 2 more, CPU ")
+        assert page.tab.evaluate("document.getElementById('heat-canvas').clientHeight") < 560
+        assert page.wrong == []
+
+
 def test_a_link_shows_the_same_view(browser: Browser, tmp_path: Path, run: Recorded) -> None:
     with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
         page.open(server, "#tab=use&metric=memory_ratio&statistic=max&sort=now&filter=w2&range=900&nonsense=1")

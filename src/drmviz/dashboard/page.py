@@ -26,8 +26,8 @@ from drmviz.report.overview import overview
 
 SCRIPT, ICON = "text/javascript", "image/svg+xml"
 SCRIPTS = (
-    "page.js", "cells.js", "connection.js", "controls.js", "figures.js", "heatmap.js", "overview.js", "state.js",
-    "worker.js",
+    "page.js", "cells.js", "connection.js", "controls.js", "figures.js", "heatmap.js", "margins.js", "overview.js",
+    "rows.js", "state.js", "text.js", "worker.js",
 )  # fmt: skip
 """The modules of the page; the first one loads the others."""
 LIVE_S = 300

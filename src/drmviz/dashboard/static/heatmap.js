@@ -1,34 +1,12 @@
 // The heatmap of the fleet on a canvas: a colour table, one pixel for each cell, moved on by one column for each tick.
 import { NOT_ALIVE, NOT_MEASURED } from "./cells.js";
+import { drawAbsences, drawAxis, drawNames, drawRail } from "./margins.js";
+import { RAIL_PX, arranged, codeOf } from "./rows.js";
 import { facts, view } from "./state.js";
+import { cleaned, clock, cut, written } from "./text.js";
 
-const RAIL_PX = 16;
 const AXIS_PX = 22;
-const GROUP_PX = 9;
-const ROW_PX = [[4, 44], [8, 32], [12, 24], [40, 14]];
-const EVERY = [2, 5, 10, 20, 25, 50, 100, 200, 500, 1000];
-const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
-const HOT = 0.85;
-
-export const clock = (at_s, withSeconds = true) => new Date(at_s * 1000).toISOString().slice(11, withSeconds ? 19 : 16);
-
-export function written(value, metric) {
-  if (metric === "tasks_running") return value.toFixed(Number.isInteger(value) ? 0 : 1);
-  return value > 0 && value < 0.00995 ? `${(value * 100).toFixed(1)} %` : `${Math.round(value * 100)} %`;
-}
-
-// What hostile names would do to a line of text, seen rather than done.
-export const cleaned = (text) =>
-  text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
-
-function cut(text, most) {
-  const clean = cleaned(text.slice(0, 400));
-  if (clean.length <= most) return clean;
-  const ahead = Math.floor((most - 1) / 3);
-  return `${clean.slice(0, ahead)}…${clean.slice(clean.length - (most - 1 - ahead))}`;
-}
-
-const natural = new Intl.Collator("en", { numeric: true, sensitivity: "variant" });
+const TALLEST_PX = { overview: 470, use: 820 };
 
 export class Heatmap {
   // `told` has: open(worker id), said(text under the title), aloud(text).
@@ -44,8 +22,6 @@ export class Heatmap {
     this.events = [];
     this.cursor = null;
     this.lines = [];
-    this.isWide = false;
-    this.paintedColumns = 0;
     this.#listen();
     new ResizeObserver(() => this.arrange()).observe(place);
     document.addEventListener("drmviz-theme", () => this.arrange());
@@ -69,7 +45,9 @@ export class Heatmap {
   arrange() {
     if (!this.cells || !this.place.clientWidth) return;
     this.#theme();
-    this.#order();
+    Object.assign(this, arranged(this.cells, view, TALLEST_PX[view.tab] ?? TALLEST_PX.overview));
+    this.#measure();
+    this.#say();
     this.isStale = true;
     this.draw();
   }
@@ -77,10 +55,41 @@ export class Heatmap {
   draw() {
     this.wanted ??= requestAnimationFrame(() => {
       this.wanted = undefined;
+      if (!this.place.clientWidth) return;  // hidden: it is arranged when it is shown
       this.#paint();
       this.#compose();
       if (this.cursor && !this.tip.hidden) this.#point(this.cursor);
     });
+  }
+
+  // Gives names and cells their room.
+  #measure() {
+    const context = this.canvas.getContext("2d");
+    context.font = `10.5px ${this.look.mono}`;
+    this.width = this.place.clientWidth;
+    this.letters = this.width < 560 ? 11 : 20;
+    const named = this.lines.filter((_, line) => line % this.every === 0);
+    const labelPx = Math.max(20, ...named.map((members) => context.measureText(this.label(members)).width));
+    this.left = Math.ceil(labelPx) + 12 + (this.isGrouped ? 24 : 0);
+    this.right = 42;
+    this.plot = Math.max(20, this.width - this.left - this.right);
+    this.height = Math.max(60, this.bottom + AXIS_PX);
+    this.scale = Math.max(1, devicePixelRatio || 1);
+    this.canvas.width = Math.round(this.width * this.scale);
+    this.canvas.height = Math.round(this.height * this.scale);
+    this.canvas.style.height = `${this.height}px`;
+  }
+
+  #say() {
+    const merged = this.perLine > 1 ? `, ${this.perLine} per row` : "";
+    const of = view.filter.trim() ? ` of ${this.cells.rows.toLocaleString("en")}` : "";
+    this.told.said(this.found, `${of} worker${this.found === 1 && !of ? "" : "s"}${merged}`);
+  }
+
+  label(members) {
+    const { workers } = this.cells;
+    if (members.length === 1) return cut(workers[members[0]].id, this.letters);
+    return `${cut(workers[members[0]].id, this.letters - 5)} +${members.length - 1}`;
   }
 
   #theme() {
@@ -107,117 +116,6 @@ export class Heatmap {
     this.hatch = swatch;
   }
 
-  #order() {
-    const { cells } = this;
-    const wanted = view.filter.trim().toLowerCase();
-    let rows = cells.workers.map((_, row) => row);
-    if (wanted) rows = rows.filter((row) => cells.workers[row].id.toLowerCase().includes(wanted));
-    const name = (row) => cells.workers[row].id;
-    if (view.sort === "name") rows.sort((a, b) => natural.compare(name(a), name(b)));
-    else {
-      const busy = new Map(rows.map((row) => [row, this.#busy(row)]));
-      const sign = view.sort === "idle" ? 1 : -1;
-      // Who was not measured stands last either way.
-      const key = (row) => (Number.isNaN(busy.get(row)) ? Infinity : sign * busy.get(row));
-      rows.sort((a, b) => key(a) - key(b) || natural.compare(name(a), name(b)));
-    }
-    const home = (row) => (view.group && cells.workers[row][view.group]) || "";
-    const homes = [...new Set(rows.map(home))].sort((a, b) => (a === "") - (b === "") || natural.compare(a, b));
-    this.isGrouped = homes.length > 1;
-    if (this.isGrouped) {
-      const place = new Map(homes.map((each, i) => [each, i]));
-      rows.sort((a, b) => place.get(home(a)) - place.get(home(b)));
-    }
-    this.found = rows.length;
-    const tallest = this.isWide ? 820 : 470;
-    const room = rows.length <= 40 ? 0 : tallest;
-    this.rowPx = ROW_PX.find(([most]) => rows.length <= most)?.[1] ?? Math.max(1, Math.min(14, room / rows.length));
-    const perLine = Math.max(1, Math.ceil(rows.length / tallest));
-    this.perLine = perLine;
-    this.lines = [];
-    this.groups = [];
-    for (let i = 0; i < rows.length; ) {
-      const at = home(rows[i]);
-      const members = [];
-      while (i < rows.length && members.length < perLine && home(rows[i]) === at) members.push(rows[i++]);
-      if (!this.groups.length || this.groups.at(-1).name !== at) {
-        this.groups.push({ name: at, first: this.lines.length, place: homes.indexOf(at) });
-      }
-      this.lines.push(members);
-      this.groups.at(-1).end = this.lines.length;
-    }
-    if (perLine > 1) this.rowPx = Math.max(1, tallest / this.lines.length);
-    let y = RAIL_PX;
-    this.tops = [];
-    for (const group of this.groups) {
-      if (this.isGrouped && group.first) y += this.perLine > 1 || this.groups.length > 12 ? 3 : GROUP_PX;
-      for (let line = group.first; line < group.end; line++) {
-        this.tops.push(y);
-        y += this.rowPx;
-      }
-    }
-    this.bottom = y;
-    const width = this.place.clientWidth;
-    const isNarrow = width < 560;
-    const context = this.canvas.getContext("2d");
-    context.font = `10.5px ${this.look.mono}`;
-    this.letters = isNarrow ? 11 : 20;
-    const shown = this.lines.slice(0, 60).map((members) => this.#label(members));
-    const labelPx = Math.max(20, ...shown.map((label) => context.measureText(label).width));
-    this.left = Math.ceil(labelPx) + 12 + (this.isGrouped ? 24 : 0);
-    this.right = 42;
-    this.width = width;
-    this.plot = Math.max(20, width - this.left - this.right);
-    this.every = this.rowPx >= 11 ? 1 : EVERY.find((every) => every * this.rowPx >= 18) ?? this.lines.length;
-    this.height = Math.max(60, this.bottom + AXIS_PX);
-    const scale = Math.max(1, devicePixelRatio || 1);
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(this.height * scale);
-    this.canvas.style.height = `${this.height}px`;
-    this.scale = scale;
-    const merged = perLine > 1 ? `, ${perLine} per row` : "";
-    const filtered = wanted ? ` of ${cells.rows.toLocaleString("en")}` : "";
-    this.told.said(rows.length, `${filtered} worker${rows.length === 1 && !filtered ? "" : "s"}${merged}`);
-  }
-
-  #busy(row) {
-    const { cells } = this;
-    if (view.sort === "now") {
-      const code = cells.at(row, cells.columns - 1);
-      return code >= NOT_MEASURED ? NaN : code;
-    }
-    let [sum, known] = [0, 0];
-    for (let column = 0; column < cells.columns; column++) {
-      const code = cells.at(row, column);
-      if (code < NOT_MEASURED) [sum, known] = [sum + code, known + 1];
-    }
-    return known ? sum / known : NaN;
-  }
-
-  #label(members) {
-    const { workers } = this.cells;
-    if (members.length === 1) return cut(workers[members[0]].id, this.letters);
-    return cut(workers[members[0]].id, this.letters - 5) + ` +${members.length - 1}`;
-  }
-
-  // The code of a line: the mean or the highest of what was measured in it.
-  #code(members, column) {
-    const { cells } = this;
-    if (members.length === 1) return cells.at(members[0], column);
-    let [sum, known, highest, lives] = [0, 0, 0, false];
-    for (const row of members) {
-      const code = cells.at(row, column);
-      if (code === NOT_ALIVE) continue;
-      lives = true;
-      if (code === NOT_MEASURED) continue;
-      known += 1;
-      sum += code;
-      if (code > highest) highest = code;
-    }
-    if (!known) return lives ? NOT_MEASURED : NOT_ALIVE;
-    return cells.statistic === "max" ? highest : Math.round(sum / known);
-  }
-
   // Brings the small pictures, one pixel for each cell, up to what the cells hold.
   #paint() {
     const { cells, base, mask, lines } = this;
@@ -229,7 +127,6 @@ export class Heatmap {
       this.top = highest;
       this.#columns(0, width);
       this.isStale = false;
-      this.paintedColumns = width;
     } else {
       if (cells.shifted) {
         for (const each of [base, mask]) {
@@ -239,8 +136,7 @@ export class Heatmap {
           context.globalCompositeOperation = "source-over";
         }
       }
-      this.paintedColumns = width - cells.changedFrom;
-      if (this.paintedColumns > 0) this.#columns(cells.changedFrom, width);
+      if (cells.changedFrom < width) this.#columns(cells.changedFrom, width);
     }
     cells.painted();
   }
@@ -253,13 +149,13 @@ export class Heatmap {
   }
 
   #columns(from, to) {
-    const { lines, look } = this;
+    const { cells, lines, look } = this;
     const width = to - from;
     const [picture, gaps] = [new ImageData(width, Math.max(1, lines.length)), new ImageData(width, Math.max(1, lines.length))];
     const scale = 255 / this.top;
     for (let line = 0; line < lines.length; line++) {
       for (let column = 0; column < width; column++) {
-        const code = this.#code(lines[line], from + column);
+        const code = codeOf(cells, lines[line], from + column);
         if (code === NOT_ALIVE) continue;
         const at = 4 * (line * width + column);
         if (code === NOT_MEASURED) {
@@ -284,10 +180,10 @@ export class Heatmap {
     context.clearRect(0, 0, this.width, this.height);
     if (!this.cells.columns) return;
     this.#cellsOn(context);
-    this.#absences(context);
-    this.#names(context);
-    this.#axis(context);
-    this.#rail(context);
+    drawAbsences(this, context);
+    drawNames(this, context);
+    drawAxis(this, context);
+    drawRail(this, context);
     this.#mark(context);
   }
 
@@ -317,131 +213,6 @@ export class Heatmap {
     for (let line = 1; line < this.lines.length; line++) {
       // A hair between the rows, as wide as the ground shows through.
       context.clearRect(this.left, this.tops[line] - 1, this.plot, 1);
-    }
-  }
-
-  // A dotted line where nobody lived, in rows that are tall enough for one.
-  #absences(context) {
-    if (this.rowPx < 6) return;
-    const columnPx = this.plot / this.cells.columns;
-    context.strokeStyle = this.look.line;
-    context.lineWidth = 1;
-    context.setLineDash([1, 3]);
-    context.beginPath();
-    this.lines.forEach((members, line) => {
-      const y = Math.round(this.tops[line] + this.rowPx / 2) - 0.5;
-      for (let column = 0, from = -1; column <= this.cells.columns; column++) {
-        const absent = column < this.cells.columns && this.#code(members, column) === NOT_ALIVE;
-        if (absent && from < 0) from = column;
-        if (!absent && from >= 0) {
-          context.moveTo(this.left + from * columnPx + 2, y);
-          context.lineTo(this.left + column * columnPx - 2, y);
-          from = -1;
-        }
-      }
-    });
-    context.stroke();
-    context.setLineDash([]);
-  }
-
-  #names(context) {
-    const { look, cells } = this;
-    context.textBaseline = "middle";
-    this.lines.forEach((members, line) => {
-      if (line % this.every) return;
-      const y = this.tops[line] + this.rowPx / 2;
-      const code = this.#code(members, cells.columns - 1);
-      context.textAlign = "right";
-      context.font = `10.5px ${look.mono}`;
-      context.fillStyle = code === NOT_ALIVE ? look.ink3 : look.ink2;
-      context.fillText(this.#label(members), this.left - 9, y);
-      const value = code * cells.step;
-      const isHot = code < NOT_MEASURED && cells.metric !== "tasks_running" && value >= HOT;
-      context.font = `${isHot ? "600 " : ""}11px ${look.sans}`;
-      context.fillStyle = isHot ? look.ink : look.ink3;
-      const said = code === NOT_ALIVE ? "gone" : code === NOT_MEASURED ? "–" : written(value, cells.metric);
-      context.fillText(said, this.width - 2, y);
-    });
-    if (!this.isGrouped) return;
-    for (const group of this.groups) {
-      const [top, end] = [this.tops[group.first], this.tops[group.end - 1] + this.rowPx];
-      const colours = facts.colours[look.name];
-      const place = view.group === "provider" && group.name ? Math.min(group.place, colours.length - 1) : colours.length - 1;
-      context.fillStyle = colours[place];
-      context.beginPath();
-      context.roundRect(0, top, 3, Math.max(1, end - top - 2), 1.5);
-      context.fill();
-      const letters = Math.floor((end - top) / 6.4);
-      const name = cut(group.name || "not known", 24);
-      const sign = view.group === "provider" ? `${facts.signs[place]} ` : "";
-      const text = letters >= name.length + sign.length ? sign + name : letters >= 2 ? sign.trim() : "";
-      if (!text) continue;
-      context.save();
-      context.translate(13, (top + end) / 2 - 1);
-      context.rotate(-Math.PI / 2);
-      context.textAlign = "center";
-      context.font = `10.5px ${look.sans}`;
-      context.fillStyle = look.ink2;
-      context.fillText(text, 0, 0);
-      context.restore();
-    }
-  }
-
-  #axis(context) {
-    const { cells, look } = this;
-    const span_s = cells.columns * cells.width_s;
-    const least_s = (span_s * 76) / this.plot;
-    const step_s = STEPS_S.find((step) => step >= least_s) ?? Math.ceil(least_s / 86_400) * 86_400;
-    const y = this.bottom + 14;
-    context.font = `11px ${look.sans}`;
-    context.textBaseline = "alphabetic";
-    context.textAlign = "right";
-    context.fillStyle = look.ink;
-    const isLive = this.isLive?.() ?? false;
-    const end = isLive ? "now" : clock(cells.startOf(cells.columns), span_s < 86_400 * 2);
-    context.font = `600 11px ${look.sans}`;
-    context.fillText(end, this.left + this.plot, y);
-    const free = this.left + this.plot - context.measureText(end).width - 14;
-    context.font = `11px ${look.sans}`;
-    context.fillStyle = look.ink3;
-    context.textAlign = "center";
-    for (let at_s = Math.ceil(cells.first_s / step_s) * step_s; at_s < cells.first_s + span_s; at_s += step_s) {
-      const x = this.left + ((at_s - cells.first_s) / span_s) * this.plot;
-      const day = new Date(at_s * 1000).toISOString();
-      const text = step_s >= 86_400 ? day.slice(5, 10) : clock(at_s, step_s < 60);
-      const half = context.measureText(text).width / 2;
-      if (x - half < this.left - 4 || x + half > free) continue;
-      context.fillText(text, x, y);
-    }
-    context.textAlign = "right";
-    context.fillText("UTC", this.width - 2, y);
-  }
-
-  // Who joined, left and was lost, above the cells: shape beside colour.
-  #rail(context) {
-    const { cells, look } = this;
-    const span_s = cells.columns * cells.width_s;
-    for (const event of this.events) {
-      const share = (event.at_s - cells.first_s) / span_s;
-      if (share < 0 || share > 1) continue;
-      const x = this.left + share * this.plot;
-      context.beginPath();
-      if (event.kind === "lost") {
-        context.strokeStyle = look.bad;
-        context.lineWidth = 2;
-        context.moveTo(x - 3.5, 3);
-        context.lineTo(x + 3.5, 10);
-        context.moveTo(x + 3.5, 3);
-        context.lineTo(x - 3.5, 10);
-        context.stroke();
-        continue;
-      }
-      const isUp = event.kind === "added";
-      context.fillStyle = isUp ? look.up : look.down;
-      context.moveTo(x, isUp ? 2 : 11);
-      context.lineTo(x + 5, isUp ? 10 : 3);
-      context.lineTo(x - 5, isUp ? 10 : 3);
-      context.fill();
     }
   }
 
@@ -508,7 +279,7 @@ export class Heatmap {
   #words(cell) {
     const { cells } = this;
     const members = this.lines[cell.line];
-    const code = this.#code(members, cell.column);
+    const code = codeOf(this.cells, members, cell.column);
     const from = cells.startOf(cell.column);
     const until = cells.width_s > cells.interval_s ? `–${clock(from + cells.width_s)}` : "";
     const name = members.length === 1

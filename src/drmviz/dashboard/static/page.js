@@ -3,9 +3,10 @@ import { Cells, NOT_MEASURED } from "./cells.js";
 import { Connection } from "./connection.js";
 import { setUp, wishes } from "./controls.js";
 import { announceFigure, fill, isLoaded, refreshFigure, shownFigures } from "./figures.js";
-import { Heatmap, cleaned, clock, paintRamp, written } from "./heatmap.js";
+import { Heatmap, paintRamp } from "./heatmap.js";
 import { renewOverview, renewState } from "./overview.js";
 import { ask, facts, onView, view } from "./state.js";
+import { cleaned, clock, written } from "./text.js";
 import { followWorker, openWorker } from "./worker.js";
 
 const COLUMNS = 600;
@@ -211,7 +212,6 @@ function renewView(changed) {
   if (["metric", "statistic", "range"].some((name) => changed.has(name))) reload.now();
   if (changed.has("range")) overview.now();
   if (changed.has("tab")) {
-    heatmap.isWide = view.tab === "use";
     if (view.tab === "use" || view.tab === "overview") heatmap.arrange();
   }
   if (["group", "sort", "filter"].some((name) => changed.has(name)) && cells) {
@@ -238,7 +238,6 @@ onView(renewView);
 theme();
 document.addEventListener("drmviz-theme", theme);
 byId("heat-numbers").addEventListener("toggle", renewNumbers);
-heatmap.isWide = view.tab === "use";
 reload.now();
 // What the server painted a moment ago is of the window that it chose.
 if (view.range === (facts.range_s === null ? "" : String(facts.range_s))) heatmap.events = facts.events;

@@ -1,7 +1,7 @@
 // What one worker did: its metrics over time, its lives, its tests.
 import { fill } from "./figures.js";
-import { cleaned, clock, written } from "./heatmap.js";
 import { ask, change, facts, view } from "./state.js";
+import { cleaned, clock, written } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
 const dialog = byId("worker");
