@@ -362,12 +362,18 @@ def test_silence_is_said_within_three_seconds(browser: Browser, tmp_path: Path, 
 
 
 def test_a_server_that_hangs_is_lost_within_three_seconds(browser: Browser, tmp_path: Path, run: Recorded) -> None:
+    hangs = [False]
     with serving(fleet(tmp_path, run)) as server, watched(browser) as page:
-        page.tab.route("**/healthz", lambda _: None)  # nobody answers
+        page.tab.route("**/healthz", lambda _: None)  # nobody answers, and the socket that is open stays open
+        page.tab.route_web_socket(
+            re.compile("/ws"), lambda socket: socket.close() if hangs[0] else socket.connect_to_server()
+        )
         page.open(server)
         page.await_state("live")
+        hangs[0] = True
         page.await_state("lost", within_ms=3_000)
 
+        hangs[0] = False
         page.tab.unroute("**/healthz")
         page.await_state("live")
         run.ticks(1)

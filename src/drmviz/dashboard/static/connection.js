@@ -1,7 +1,7 @@
 // The WebSocket: every tick once and in its order, whatever breaks in between; says how the connection is doing.
 const FRAME_BYTES = 32;
 const LONGEST_WAIT_MS = 15_000;
-const PROBE_AFTER_MS = 1_300;
+const PROBE_AFTER_MS = 1_100;
 const PROBE_PATIENCE_MS = 1_000;
 const GIVES_UP_AFTER = 3;
 const OVER = new Set([401, 403]);
