@@ -11,6 +11,7 @@ import numpy as np
 import zstandard
 
 from drmviz.model.metrics import FloatArray, IntArray
+from drmviz.store.counted import counts_after, counts_of, numbers_of, steps_of
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 
 CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
@@ -18,11 +19,13 @@ CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
 VALUE, MINIMUM, MEAN, MAXIMUM, COUNT = range(5)
 """What the numbers of a chunk are: samples of the raw tier, or one statistic of a rollup."""
 
-_FIRST_FORMAT, _SHUFFLED, _INDEXED = 1, 2, 3
+_FIRST_FORMAT, _SHUFFLED, _INDEXED, _COUNTED = 1, 2, 3, 4
 """The bytes of all numbers sorted by their place, with the numbers of all members before them; the same with steps
-between members; and a table of the few different numbers before the steps from one place in it to the next."""
+between members; a table of the few different numbers before the steps from one place in it to the next; and numbers
+that are counts of a fraction, as the steps from one count to the next, their bytes sorted by their place."""
 _HEADER = struct.Struct("<BBBBHHI")  # format, tier, metric, statistic, incarnations, samples in each bucket, ticks
 _FIRST_MEMBER = struct.Struct("<IB")  # its number, and how many bytes each difference to the next one has
+_COUNTS = struct.Struct("<IB")  # how many of the fraction make one, and how many bytes each step has
 _LEVEL = 1  # level 3 saves one part in a hundred and costs half as much again
 
 
@@ -41,21 +44,43 @@ class Chunk:
     values: FloatArray
     samples: int = 0
     """Of how many samples every mean was made that is there; 0 where they differ and a chunk of counts tells."""
+    per_one: int = 0
+    """Samples are whole multiples of 1 / this, which saves room; 0 where that is not known. A mean may then be kept by
+    one unit in the last place of float32 beside what was given."""
 
 
 def encode(chunk: Chunk) -> bytes:
     """Return the framed BLOB of a chunk."""
     incarnations, ticks = chunk.values.shape
     values = np.ascontiguousarray(chunk.values, dtype="<f4")
-    indexed = _indexed(values)
-    if indexed is None:
-        form, table_length, body = _SHUFFLED, b"", values.view(np.uint8).reshape(-1, 4).T.tobytes()
-    else:
-        table, steps = indexed
-        form, table_length, body = _INDEXED, bytes([len(table) - 1]), table.tobytes() + steps.tobytes()
+    form, told, body = _packable(chunk, values)
     head = _HEADER.pack(form, chunk.tier, chunk.metric, chunk.statistic, incarnations, chunk.samples, ticks)
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(body)
-    return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), table_length, packed)))
+    return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), told, packed)))
+
+
+def _packable(chunk: Chunk, values: FloatArray) -> tuple[int, bytes, bytes]:
+    """Return the format of numbers, what stands before what is compressed of them, and what is compressed."""
+    if chunk.statistic == VALUE:  # of few different samples, which are read most, a table is unpacked faster
+        indexed = _indexed(values)
+        if indexed is not None:
+            table, steps = indexed
+            return _INDEXED, bytes([len(table) - 1]), table.tobytes() + steps.tobytes()
+    if chunk.per_one:
+        is_mean = chunk.statistic == MEAN
+        per_one = chunk.per_one * (chunk.samples if is_mean else 1)
+        counts = counts_of(values, per_one, ulps=int(is_mean))
+        if counts is not None:
+            steps = steps_of(counts)
+            width = (int(steps.max(initial=0)).bit_length() + 7) // 8 or 1
+            return _COUNTED, _COUNTS.pack(per_one, width), _sorted_bytes(steps, width)
+    return _SHUFFLED, b"", _sorted_bytes(values, 4)
+
+
+def _sorted_bytes(numbers: FloatArray | IntArray, width: int) -> bytes:
+    """Return the lower bytes of numbers of four bytes: the first of all of them, then the second ..."""
+    places = numbers.view(np.uint8).reshape(-1, 4)[:, :width]
+    return places.T.tobytes()
 
 
 _LONGEST_TABLE = 256
@@ -104,8 +129,8 @@ def checked(blob: bytes, *, first_tick: int) -> memoryview:
     payload = unframed(blob, sequence=first_tick)
     if len(payload) < _HEADER.size:
         raise DamagedFrameError(f"{len(payload)} bytes are too few for a chunk")
-    if payload[0] not in (_FIRST_FORMAT, _SHUFFLED, _INDEXED):
-        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads up to {_INDEXED}")
+    if payload[0] not in (_FIRST_FORMAT, _SHUFFLED, _INDEXED, _COUNTED):
+        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads up to {_COUNTED}")
     return payload
 
 
@@ -181,14 +206,25 @@ def values_of(payloads: Sequence[memoryview], *, only: IntArray | None = None) -
         DamagedFrameError: one of them cannot be unpacked.
     """
     unpacking = zstandard.ZstdDecompressor()  # to make one costs as much as to use it on a small chunk
-    runs = [list(run) for _, run in groupby(payloads, key=lambda payload: payload[0] == _INDEXED)]
     parts: list[FloatArray] = []
-    for run in runs:
-        if run[0][0] == _INDEXED:
+    for (form, *_), run in groupby(payloads, key=_kind_of):
+        if form == _INDEXED:
             parts += [_of_indexed(unpacking, payload, only) for payload in run]
+        elif form == _COUNTED:
+            parts.append(_of_counted(unpacking, list(run), only))
         else:
-            parts.append(_of_shuffled(unpacking, run, only))
+            parts.append(_of_shuffled(unpacking, list(run), only))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _kind_of(payload: memoryview) -> tuple[int, ...]:
+    """Return what is equal where chunks of the same members can be unpacked as one."""
+    if payload[0] != _COUNTED:
+        return (_SHUFFLED if payload[0] == _FIRST_FORMAT else payload[0],)
+    end = _members_end(payload)
+    if end + _COUNTS.size > len(payload):
+        raise DamagedFrameError("nothing follows the members of this chunk")
+    return (_COUNTED, length_of(payload), *_COUNTS.unpack_from(payload, end))
 
 
 def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only: IntArray | None) -> FloatArray:
@@ -203,6 +239,23 @@ def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only
     table = np.zeros(_LONGEST_TABLE, dtype="<f4")
     table[:many] = np.frombuffer(unpacked, dtype="<f4", count=many)
     return table.take(index, mode="clip")  # a byte always has its place; not to check that is twice as fast
+
+
+def _of_counted(unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None) -> FloatArray:
+    *_, incarnations, _, ticks = _HEADER.unpack_from(payloads[0])
+    body_at = _members_end(payloads[0]) + _COUNTS.size
+    per_one, width = _COUNTS.unpack_from(payloads[0], body_at - _COUNTS.size)
+    if not per_one or not 0 < width <= 4:
+        raise DamagedFrameError(f"counts of 1/{per_one} in {width} bytes are none")
+    everybody = range(incarnations) if only is None else only
+    steps = np.zeros((len(everybody), len(payloads), ticks), dtype="<u4")
+    places = steps.view(np.uint8).reshape(*steps.shape, 4)
+    for i, payload in enumerate(payloads):
+        unpacked = _decompressed(unpacking, payload[body_at:], width * incarnations * ticks)
+        bytes_of = np.frombuffer(unpacked, dtype=np.uint8).reshape(width, incarnations, ticks)
+        for place in range(width):
+            places[:, i, :, place] = bytes_of[place] if only is None else bytes_of[place, only]
+    return numbers_of(counts_after(steps), per_one).reshape(len(everybody), -1)
 
 
 def _of_shuffled(

@@ -15,6 +15,7 @@ import numpy as np
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, IntArray
 from drmviz.store.chunks import CHUNK_INCARNATIONS, COUNT, VALUE, Chunk, encode
 from drmviz.store.connections import rows_of
+from drmviz.store.counted import counts_of, per_one
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 from drmviz.store.rollups import Rollup
 from drmviz.store.rosters import Rosters
@@ -158,6 +159,8 @@ class _Packing:
         self._rosters = rosters
         self._widest = widest
         self._bytes = [0] * len(TIERS_US)
+        self._per_one: dict[int, int] = {}
+        """By metric: its samples are multiples of 1 / this, as far as a fraction was found."""
         self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
 
     def steps(self) -> Iterator[None]:
@@ -216,6 +219,7 @@ class _Packing:
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
+                    self._look_for_fraction(metric, values[i])
                     self._insert(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
                     yield
                 finer = None
@@ -233,6 +237,15 @@ class _Packing:
                     everybody = np.concatenate([part for part, _ in parts])
                     whole = Rollup.together([rollup for _, rollup in parts])
                     yield from self._insert_rollup(tier, wide, everybody, whole, rows)
+
+    def _look_for_fraction(self, metric: int, values: FloatArray) -> None:
+        """Remember of what fraction these samples are multiples, and those before them."""
+        known = self._per_one.get(metric, 0)
+        if known and counts_of(values, known) is not None:
+            return
+        found = per_one(values)
+        if found:
+            self._per_one[metric] = math.lcm(known or found, found)
 
     def _neighbours(self, members: IntArray, stretches: list[_Stretch]) -> Iterator[IntArray]:
         """Yield members, ordered by lifetime, by as many as share a chunk.
@@ -281,6 +294,7 @@ class _Packing:
             first_tick=first_tick,
             values=values,
             samples=samples,
+            per_one=self._per_one.get(metric, 0),
         )
         packed = encode(chunk)
         self._bytes[tier] += len(packed)
