@@ -20,6 +20,7 @@ from drmviz.store.frames import DamagedFrameError, framed, unframed
 from drmviz.store.rollups import Rollup
 from drmviz.store.rosters import Rosters
 from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_id
+from drmviz.store.shelving import ChunkRow, Shelf
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
@@ -158,6 +159,7 @@ class _Packing:
         self._at_us = np.array([tick.at_us for tick in ticks], dtype="<i8")
         self._rosters = rosters
         self._widest = widest
+        self._shelf = Shelf(connection)
         self._bytes = [0] * len(TIERS_US)
         self._per_one: dict[int, int] = {}
         """By metric: its samples are multiples of 1 / this, as far as a fraction was found."""
@@ -175,6 +177,7 @@ class _Packing:
             yield
             yield from _fill(self._connection, ticks, stretches, rows, damaged)
             yield from self._write(stretches, rows)
+        yield from self._shelf.empty()
         if damaged:
             self._connection.execute(
                 "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
@@ -220,7 +223,7 @@ class _Packing:
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
                     self._look_for_fraction(metric, values[i])
-                    self._insert(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
+                    self._put(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
                     yield
                 finer = None
                 for tier in self._tiers:
@@ -229,14 +232,15 @@ class _Packing:
                     else:
                         finer = finer.coarser(TIERS_US[tier])
                     if CHUNK_INCARNATIONS[tier] == few:
-                        yield from self._insert_rollup(tier, slot, together, finer, rows)
+                        yield from self._put_rollup(tier, slot, together, finer, rows)
                     else:
                         rolled[tier].append((together, finer))
+                yield from self._shelf.full()
             for tier, parts in rolled.items():
                 if parts:
                     everybody = np.concatenate([part for part, _ in parts])
                     whole = Rollup.together([rollup for _, rollup in parts])
-                    yield from self._insert_rollup(tier, wide, everybody, whole, rows)
+                    yield from self._put_rollup(tier, wide, everybody, whole, rows)
 
     def _look_for_fraction(self, metric: int, values: FloatArray) -> None:
         """Remember of what fraction these samples are multiples, and those before them."""
@@ -269,13 +273,13 @@ class _Packing:
             yield members[start : start + many]
             start += many
 
-    def _insert_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
+    def _put_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
         for i, metric in enumerate(range(rows.start, rows.stop)):
             for statistic, values, samples in rollup.statistics_of(i):
-                self._insert(tier, metric, statistic, slot, members, rollup.first_bucket, values, samples)
+                self._put(tier, metric, statistic, slot, members, rollup.first_bucket, values, samples)
             yield
 
-    def _insert(
+    def _put(
         self,
         tier: int,
         metric: int,
@@ -298,21 +302,9 @@ class _Packing:
         )
         packed = encode(chunk)
         self._bytes[tier] += len(packed)
-        self._connection.execute(
-            "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._run,
-                self._block,
-                tier,
-                metric,
-                statistic,
-                slot,
-                first_tick,
-                packed,
-                int(members.min()),
-                int(members.max()),
-            ),
+        lowest, highest = int(members.min()), int(members.max())
+        self._shelf.put(
+            ChunkRow(self._run, self._block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)
         )
 
 
