@@ -36,7 +36,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> KnownHistory:
     return known_history(tmp_path_factory.mktemp("repair") / "h.drmviz")
 
 
-def assert_repaired(history: KnownHistory, content: bytes, hit: set[int], folder: Path) -> bool:
+def assert_repaired(history: KnownHistory, content: bytes, hit: set[int], folder: Path, *, again: bool = True) -> bool:
     """Damage, repair and compare; return whether a new file was written."""
     damaged, to = folder / "damaged.drmviz", folder / "new.drmviz"
     damaged.write_bytes(content)
@@ -54,8 +54,9 @@ def assert_repaired(history: KnownHistory, content: bytes, hit: set[int], folder
     touched = {place for place, pages in history.pages.items() if pages & hit}
     assert not said & touched
     assert not account.is_whole or not hit & set().union(*history.pages.values())
-    again = examine(to)
-    assert again.is_whole or again.strangers, again
+    if again:
+        found = examine(to)
+        assert found.is_whole, found
     assert damaged.read_bytes() == content
     return True
 
@@ -67,7 +68,7 @@ def tried(history: KnownHistory, folder: Path, *, times: int, seed: int) -> None
     for n in range(times):
         damaged, hit = (cut if n % 2 else flipped)(content, seeded)
         try:
-            written += assert_repaired(history, damaged, hit, folder)
+            written += assert_repaired(history, damaged, hit, folder, again=n % 10 < 3)
         except Exception as error:
             raise AssertionError(f"round {n}: pages {sorted(hit)[:5]} of {len(content) // 8192}") from error
     assert written > 0.9 * times

@@ -11,6 +11,7 @@ _HOMES = {
     "CloudUsage": "drmviz.model.cloud",
     "DRMVizError": "drmviz.errors",
     "DRMVisualization": "drmviz.visualization",
+    "DRMVisualizationIntegration": "drmviz.integration",
     "DynamicResourceManager": "drmviz.manager",
     "FleetChange": "drmviz.model.decisions",
     "Reading": "drmviz.model.samples",

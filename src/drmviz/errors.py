@@ -110,6 +110,15 @@ class OutputError(DRMVizError):
         self.path = path
 
 
+class RegistryError(DRMVizError):
+    """The registry of written figures cannot be read or changed, or names a file that is not to be opened."""
+
+    def __init__(self, path: object, reason: str, *, remedy: str) -> None:
+        super().__init__(f"Registry {str(path)!r}: {reason}. {remedy}")
+        self.path = path
+        self.reason = reason
+
+
 _REPR = Repr()
 _REPR.maxother = 10_000
 

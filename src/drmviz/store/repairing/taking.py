@@ -27,6 +27,8 @@ from drmviz.store.sealing import samples_of
 Keep = Callable[[str, Mapping[str, Any]], None]
 """What is done with each row that is whole: (table, values by column)."""
 
+_NOBODY = np.array([-1])
+"""Behind the numbers of all incarnations of a run: where one that is not among them is found."""
 _DONE_APART = ("run", "incarnation", "resize", "block", "chunk", "tick")
 
 
@@ -154,7 +156,7 @@ class _Taking:
         for run, of_run in lives.items():
             table = np.array(of_run, dtype=np.int64)
             _, first = np.unique(table[:, 0], return_index=True)
-            self._numbers[run] = table[first, 0]
+            self._numbers[run] = np.append(table[first, 0], _NOBODY)
             self._rosters[run] = Rosters(table[first, 0], table[first, 1], table[first, 2])
 
     # Blocks: their own rows, then the chunks of sealed ones and the ticks of the others.
@@ -245,7 +247,8 @@ class _Taking:
         members = members_of(payload)
         if {row.get("lowest"), row.get("highest")} - {None, int(members.min()), int(members.max())}:
             return "a piece says that it is one of other workers"
-        unknown = members[~np.isin(members, self._numbers.get(block.run, ()))]
+        known = self._numbers.get(block.run, _NOBODY)
+        unknown = members[known[np.searchsorted(known[:-1], members)] != members]
         if unknown.size:
             self._strangers.setdefault(block.run, set()).update(unknown.tolist())
         return ""
