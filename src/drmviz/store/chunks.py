@@ -235,10 +235,11 @@ def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only
     many = payload[end] + 1
     unpacked = _decompressed(unpacking, payload[end + 1 :], 4 * many + incarnations * ticks)
     steps = np.frombuffer(unpacked, dtype=np.uint8, offset=4 * many).reshape(incarnations, ticks)
-    index = np.cumsum(steps if only is None else steps[only], axis=1, dtype=np.uint8)
+    by_tick = (steps if only is None else steps[only]).T.copy()
+    index = np.add.accumulate(by_tick, axis=0, out=by_tick)  # all members at once: a third of the time along each
     table = np.zeros(_LONGEST_TABLE, dtype="<f4")
     table[:many] = np.frombuffer(unpacked, dtype="<f4", count=many)
-    return table.take(index, mode="clip")  # a byte always has its place; not to check that is twice as fast
+    return table.take(index, mode="clip").T  # a byte always has its place; not to check that is twice as fast
 
 
 def _of_counted(unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None) -> FloatArray:

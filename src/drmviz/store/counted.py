@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from drmviz.model.metrics import FloatArray, IntArray
@@ -10,15 +12,25 @@ _MOST = 1 << 24
 """Whole numbers below it are exact as float32, and their quotient is the nearest float32 there is."""
 
 
-def per_one(values: FloatArray) -> int:
-    """Return n where all numbers, float32 of shape (members, ticks), are whole multiples of 1 / n; 0 where none is
-    found. It is looked for in the smallest step from one tick to the next.
+def per_one(values: FloatArray) -> int | None:
+    """Return n where all numbers, float32 of shape (members, ticks), are whole multiples of 1 / n; 0 where no n is
+    found, None where no number ever changes. It is looked for in the smallest steps from one tick to the next.
     """
     steps = np.abs(np.diff(values, axis=1))
-    smallest = float(np.fmin.reduce(steps, axis=None, where=steps > 0, initial=np.inf))
-    if not 1 / _MOST < smallest < np.inf:
+    of_members = np.fmin.reduce(steps, axis=1, where=steps > 0, initial=np.inf)
+    smallest = float(of_members.min(initial=np.inf))
+    if not smallest < np.inf:
+        return None
+    if smallest * _MOST <= 1:
         return 0
     n = round(1 / smallest)
+    if counts_of(values, n) is not None:
+        return n
+    n = 1
+    for step in np.unique(of_members[of_members < np.inf]).tolist():  # members of one size each
+        n = math.lcm(n, max(1, round(1 / step)))
+        if n >= _MOST:
+            return 0
     return n if counts_of(values, n) is not None else 0
 
 

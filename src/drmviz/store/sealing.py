@@ -162,7 +162,7 @@ class _Packing:
         self._shelf = Shelf(connection)
         self._bytes = [0] * len(TIERS_US)
         self._per_one: dict[int, int] = {}
-        """By metric: its samples are multiples of 1 / this, as far as a fraction was found."""
+        """By metric: its samples are multiples of 1 / this; 0 where some of this block are not."""
         self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
 
     def steps(self) -> Iterator[None]:
@@ -244,11 +244,11 @@ class _Packing:
 
     def _look_for_fraction(self, metric: int, values: FloatArray) -> None:
         """Remember of what fraction these samples are multiples, and those before them."""
-        known = self._per_one.get(metric, 0)
-        if known and counts_of(values, known) is not None:
+        known = self._per_one.get(metric)
+        if known == 0 or (known and counts_of(values, known) is not None):
             return
         found = per_one(values)
-        if found:
+        if found is not None:
             self._per_one[metric] = math.lcm(known or found, found)
 
     def _neighbours(self, members: IntArray, stretches: list[_Stretch]) -> Iterator[IntArray]:
