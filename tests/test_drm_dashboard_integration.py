@@ -252,6 +252,7 @@ def test_a_manager_can_be_set_and_exchanged_and_the_history_goes_on(tmp_path: Pa
         integration.update_visualizations()
         clock.advance(10)
         integration.set_resource_manager(DynamicResourceManager(clock=clock))
+        assert integration.status == OK, "the one before has let the history go"
         clock.advance(10)
         integration.set_resource_manager(Measuring(third=0.5))
         written = integration.update_visualizations()
