@@ -37,6 +37,7 @@ METRIC: Metric = "cpu_ratio"
 MONTH_DAYS = 30
 _DECISION_EVERY_S = 600
 _MODULES = (
+    "bodies",
     "chunks",
     "connections",
     "counted",

@@ -1,17 +1,15 @@
-"""The one chunk format: one metric of some incarnations over the ticks, or buckets, in which one of them lived."""
+"""The chunk: one metric of some incarnations over the ticks, or buckets, in which one of them lived."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
-import zstandard
 
 from drmviz.model.metrics import FloatArray, IntArray
-from drmviz.store.counted import counts_after, counts_of, numbers_of, steps_of
+from drmviz.store.bodies import FIRST_FORMAT, FORMATS, Body, packed, unpacked
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 
 CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
@@ -19,14 +17,9 @@ CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
 VALUE, MINIMUM, MEAN, MAXIMUM, COUNT = range(5)
 """What the numbers of a chunk are: samples of the raw tier, or one statistic of a rollup."""
 
-_FIRST_FORMAT, _SHUFFLED, _INDEXED, _COUNTED = 1, 2, 3, 4
-"""The bytes of all numbers sorted by their place, with the numbers of all members before them; the same with steps
-between members; a table of the few different numbers before the steps from one place in it to the next; and numbers
-that are counts of a fraction, as the steps from one count to the next, their bytes sorted by their place."""
 _HEADER = struct.Struct("<BBBBHHI")  # format, tier, metric, statistic, incarnations, samples in each bucket, ticks
-_FIRST_MEMBER = struct.Struct("<IB")  # its number, and how many bytes each difference to the next one has
-_COUNTS = struct.Struct("<IB")  # how many of the fraction make one, and how many bytes each step has
-_LEVEL = 1  # level 3 saves one part in a hundred and costs half as much again
+_FIRST_MEMBER = struct.Struct("<IB")
+"""Its number, and how many bytes each difference to the next one has: none where the next is the number after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,76 +38,23 @@ class Chunk:
     samples: int = 0
     """Of how many samples every mean was made that is there; 0 where they differ and a chunk of counts tells."""
     per_one: int = 0
-    """Samples are whole multiples of 1 / this, which saves room; 0 where that is not known. A mean may then be kept by
-    one unit in the last place of float32 beside what was given."""
+    """Samples may be whole multiples of 1 / this, which saves room; 0 where nobody knows. Values come back bit by bit,
+    whatever is told here."""
 
 
 def encode(chunk: Chunk) -> bytes:
     """Return the framed BLOB of a chunk."""
     incarnations, ticks = chunk.values.shape
-    values = np.ascontiguousarray(chunk.values, dtype="<f4")
-    form, told, body = _packable(chunk, values)
+    per_one = {MEAN: chunk.per_one * chunk.samples, COUNT: 1}.get(chunk.statistic, chunk.per_one)
+    form, body = packed(chunk.values, per_one=per_one, is_read_most=chunk.statistic == VALUE)
     head = _HEADER.pack(form, chunk.tier, chunk.metric, chunk.statistic, incarnations, chunk.samples, ticks)
-    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(body)
-    return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), told, packed)))
-
-
-def _packable(chunk: Chunk, values: FloatArray) -> tuple[int, bytes, bytes]:
-    """Return the format of numbers, what stands before what is compressed of them, and what is compressed."""
-    if chunk.statistic == VALUE:  # of few different samples, which are read most, a table is unpacked faster
-        indexed = _indexed(values)
-        if indexed is not None:
-            table, steps = indexed
-            return _INDEXED, bytes([len(table) - 1]), table.tobytes() + steps.tobytes()
-    if chunk.per_one:
-        is_mean = chunk.statistic == MEAN
-        per_one = chunk.per_one * (chunk.samples if is_mean else 1)
-        counts = counts_of(values, per_one, ulps=int(is_mean))
-        if counts is not None:
-            steps = steps_of(counts)
-            width = (int(steps.max(initial=0)).bit_length() + 7) // 8 or 1
-            return _COUNTED, _COUNTS.pack(per_one, width), _sorted_bytes(steps, width)
-    return _SHUFFLED, b"", _sorted_bytes(values, 4)
-
-
-def _sorted_bytes(numbers: FloatArray | IntArray, width: int) -> bytes:
-    """Return the lower bytes of numbers of four bytes: the first of all of them, then the second ..."""
-    places = numbers.view(np.uint8).reshape(-1, 4)[:, :width]
-    return places.T.tobytes()
-
-
-_LONGEST_TABLE = 256
-_FACTORS = tuple(np.uint32(factor) for factor in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1))
-"""Odd, and without a pattern: one of them spreads the numbers of a table over 65536 places without a collision."""
-
-
-def _indexed(values: FloatArray) -> tuple[FloatArray, IntArray] | None:
-    """Return the different numbers, ascending, and uint8 of the shape of the values: by how many places of that table,
-    modulo 256, each number stands behind the one before; None where there are too many, or it would not be exact.
-
-    What sensors quantise takes a fifth of the bytes like this.
-    """
-    table = np.unique(values)
-    if len(table) > min(_LONGEST_TABLE, values.size // 8):
-        return None
-    bits = table.view(np.uint32)
-    for factor in _FACTORS:
-        places = (bits * factor) >> np.uint32(16)
-        if len(np.unique(places)) == len(table):
-            break
-    else:
-        return None
-    index_at = np.zeros(1 << 16, dtype=np.uint8)
-    index_at[places] = np.arange(len(table), dtype=np.uint8)
-    index = index_at.take((values.view(np.uint32) * factor) >> np.uint32(16))
-    if not np.array_equal(bits.take(index, mode="clip"), values.view(np.uint32)):  # -0.0 beside 0.0, two kinds of NaN
-        return None
-    index[:, 1:] -= index[:, :-1].copy()
-    return table, index
+    return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), body)))
 
 
 def _packed_members(members: IntArray) -> bytes:
     steps = np.diff(members.astype(np.int64))
+    if (steps == 1).all():
+        return _FIRST_MEMBER.pack(int(members[0]), 0)
     widest = int(np.abs(steps).max(initial=0))
     width = next(width for width in (1, 2, 4, 8) if widest < 1 << (8 * width - 1))
     return _FIRST_MEMBER.pack(int(members[0]), width) + steps.astype(f"<i{width}").tobytes()
@@ -129,8 +69,8 @@ def checked(blob: bytes, *, first_tick: int) -> memoryview:
     payload = unframed(blob, sequence=first_tick)
     if len(payload) < _HEADER.size:
         raise DamagedFrameError(f"{len(payload)} bytes are too few for a chunk")
-    if payload[0] not in (_FIRST_FORMAT, _SHUFFLED, _INDEXED, _COUNTED):
-        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads up to {_COUNTED}")
+    if payload[0] not in FORMATS:
+        raise DamagedFrameError(f"chunk format {payload[0]} is unknown; this version reads up to {FORMATS[-1]}")
     return payload
 
 
@@ -144,9 +84,11 @@ def members_of(payload: memoryview) -> IntArray:
     """Return the incarnation numbers of a checked chunk."""
     incarnations = _HEADER.unpack_from(payload)[4]
     at = _HEADER.size
-    if payload[0] == _FIRST_FORMAT:
+    if payload[0] == FIRST_FORMAT:
         return np.frombuffer(payload, dtype="<u4", count=incarnations, offset=at)
     first, width = _FIRST_MEMBER.unpack_from(payload, at)
+    if not width:
+        return np.arange(first, first + incarnations, dtype=np.int64)
     members = np.empty(incarnations, dtype=np.int64)
     members[0] = first
     steps = np.frombuffer(payload, dtype=f"<i{width}", count=incarnations - 1, offset=at + _FIRST_MEMBER.size)
@@ -163,12 +105,14 @@ def length_of(payload: memoryview) -> int:
 
 def same_members(payload: memoryview) -> bytes:
     """Return bytes that are equal where two checked chunks have the same members in the same order."""
-    return (b"1" if payload[0] == _FIRST_FORMAT else b"") + bytes(payload[_HEADER.size : _members_end(payload)])
+    form, *_, incarnations, _, _ = _HEADER.unpack_from(payload)
+    told = bytes(payload[_HEADER.size : _members_end(payload)])
+    return struct.pack("<?H", form == FIRST_FORMAT, incarnations) + told
 
 
 def _members_end(payload: memoryview) -> int:
     incarnations: int = _HEADER.unpack_from(payload)[4]
-    if payload[0] == _FIRST_FORMAT:
+    if payload[0] == FIRST_FORMAT:
         return _HEADER.size + 4 * incarnations
     _, width = _FIRST_MEMBER.unpack_from(payload, _HEADER.size)
     return _HEADER.size + _FIRST_MEMBER.size + int(width) * (incarnations - 1)
@@ -205,79 +149,9 @@ def values_of(payloads: Sequence[memoryview], *, only: IntArray | None = None) -
     Raises:
         DamagedFrameError: one of them cannot be unpacked.
     """
-    unpacking = zstandard.ZstdDecompressor()  # to make one costs as much as to use it on a small chunk
-    parts: list[FloatArray] = []
-    for (form, *_), run in groupby(payloads, key=_kind_of):
-        if form == _INDEXED:
-            parts += [_of_indexed(unpacking, payload, only) for payload in run]
-        elif form == _COUNTED:
-            parts.append(_of_counted(unpacking, list(run), only))
-        else:
-            parts.append(_of_shuffled(unpacking, list(run), only))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return unpacked([_body_of(payload) for payload in payloads], only)
 
 
-def _kind_of(payload: memoryview) -> tuple[int, ...]:
-    """Return what is equal where chunks of the same members can be unpacked as one."""
-    if payload[0] != _COUNTED:
-        return (_SHUFFLED if payload[0] == _FIRST_FORMAT else payload[0],)
-    end = _members_end(payload)
-    if end + _COUNTS.size > len(payload):
-        raise DamagedFrameError("nothing follows the members of this chunk")
-    return (_COUNTED, length_of(payload), *_COUNTS.unpack_from(payload, end))
-
-
-def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only: IntArray | None) -> FloatArray:
-    *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
-    end = _members_end(payload)
-    if end >= len(payload):
-        raise DamagedFrameError("nothing follows the members of this chunk")
-    many = payload[end] + 1
-    unpacked = _decompressed(unpacking, payload[end + 1 :], 4 * many + incarnations * ticks)
-    steps = np.frombuffer(unpacked, dtype=np.uint8, offset=4 * many).reshape(incarnations, ticks)
-    by_tick = (steps if only is None else steps[only]).T.copy()
-    index = np.add.accumulate(by_tick, axis=0, out=by_tick)  # all members at once: a third of the time along each
-    table = np.zeros(_LONGEST_TABLE, dtype="<f4")
-    table[:many] = np.frombuffer(unpacked, dtype="<f4", count=many)
-    return table.take(index, mode="clip").T  # a byte always has its place; not to check that is twice as fast
-
-
-def _of_counted(unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None) -> FloatArray:
-    *_, incarnations, _, ticks = _HEADER.unpack_from(payloads[0])
-    body_at = _members_end(payloads[0]) + _COUNTS.size
-    per_one, width = _COUNTS.unpack_from(payloads[0], body_at - _COUNTS.size)
-    if not per_one or not 0 < width <= 4:
-        raise DamagedFrameError(f"counts of 1/{per_one} in {width} bytes are none")
-    everybody = range(incarnations) if only is None else only
-    steps = np.zeros((len(everybody), len(payloads), ticks), dtype="<u4")
-    places = steps.view(np.uint8).reshape(*steps.shape, 4)
-    for i, payload in enumerate(payloads):
-        unpacked = _decompressed(unpacking, payload[body_at:], width * incarnations * ticks)
-        bytes_of = np.frombuffer(unpacked, dtype=np.uint8).reshape(width, incarnations, ticks)
-        for place in range(width):
-            places[:, i, :, place] = bytes_of[place] if only is None else bytes_of[place, only]
-    return numbers_of(counts_after(steps), per_one).reshape(len(everybody), -1)
-
-
-def _of_shuffled(
-    unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None
-) -> FloatArray:
-    parts = []
-    for payload in payloads:
-        *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
-        shuffled = _decompressed(unpacking, payload[_members_end(payload) :], 4 * incarnations * ticks)
-        bytes_of = np.frombuffer(shuffled, dtype=np.uint8).reshape(4, incarnations, ticks)
-        parts.append(bytes_of if only is None else bytes_of[:, only])
-    together = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-    values = np.empty(together.shape[1:], dtype="<f4")
-    places = values.view(np.uint8).reshape(*values.shape, 4)
-    for place in range(4):  # several times as fast as to transpose
-        places[..., place] = together[place]
-    return values
-
-
-def _decompressed(unpacking: zstandard.ZstdDecompressor, packed: memoryview, size: int) -> bytes:
-    unpacked = unpacking.decompress(packed, max_output_size=size)
-    if len(unpacked) != size:
-        raise DamagedFrameError(f"{len(unpacked)} bytes were unpacked where {size} belong")
-    return unpacked
+def _body_of(payload: memoryview) -> Body:
+    form, *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
+    return Body(form, incarnations, ticks, payload[_members_end(payload) :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,47 +13,50 @@ _MOST = 1 << 24
 """Whole numbers below it are exact as float32, and their quotient is the nearest float32 there is."""
 
 
-def per_one(values: FloatArray) -> int | None:
+def per_one(values: FloatArray) -> int:
     """Return n where all numbers, float32 of shape (members, ticks), are whole multiples of 1 / n; 0 where no n is
-    found, None where no number ever changes. It is looked for in the smallest steps from one tick to the next.
+    found. It is looked for in the smallest steps from one tick to the next, the first from 0.
     """
-    steps = np.abs(np.diff(values, axis=1))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is infinite is no multiple
+        steps = np.abs(np.diff(values, axis=1, prepend=np.float32(0)))
     of_members = np.fmin.reduce(steps, axis=1, where=steps > 0, initial=np.inf)
     smallest = float(of_members.min(initial=np.inf))
-    if not smallest < np.inf:
-        return None
     if smallest * _MOST <= 1:
         return 0
-    n = round(1 / smallest)
+    n = max(1, round(1 / smallest))
     if counts_of(values, n) is not None:
         return n
-    n = 1
-    for step in np.unique(of_members[of_members < np.inf]).tolist():  # members of one size each
-        n = math.lcm(n, max(1, round(1 / step)))
-        if n >= _MOST:
-            return 0
+    sizes = np.unique(of_members[of_members < np.inf])  # members may have each its own
+    n = in_common([max(1, round(1 / step)) for step in sizes.tolist()])
     return n if counts_of(values, n) is not None else 0
 
 
-def counts_of(values: FloatArray, n: int, *, ulps: int = 0) -> IntArray | None:
-    """Return how many times 1 / n each number is, plus one, uint32 and 0 for NaN; None where one of them is not.
+def in_common(per_ones: Iterable[int]) -> int:
+    """Return n of which multiples are multiples of all these; 0 where one of them is, or it is too large to count."""
+    n = 1
+    for each in per_ones:
+        n = math.lcm(n, each)
+        if not 0 < n < _MOST:
+            return 0
+    return n
 
-    A number may differ by so many units in the last place from the one that `numbers_of` gives back.
+
+def counts_of(values: FloatArray, n: int) -> IntArray | None:
+    """Return how many times 1 / n each number is, plus one, uint32 and 0 for NaN; None where `numbers_of` would give
+    back other bits for one of them.
     """
     if not 0 < n < _MOST:
         return None
     known = ~np.isnan(values)
     whole = np.where(known, values, np.float32(0))
-    whole *= np.float32(n)
+    with np.errstate(over="ignore"):
+        whole *= np.float32(n)
     np.rint(whole, out=whole)
     if not (whole.min(initial=0) >= 0 and whole.max(initial=0) < _MOST - 1):
         return None
     whole += known
     counts: IntArray = whole.astype(np.uint32)
-    back, given = numbers_of(counts, n).view(np.int32), values.view(np.int32)
-    if not (np.array_equal(back, given) or (ulps and (np.abs(back - given) <= ulps).all())):
-        return None
-    return counts
+    return counts if np.array_equal(numbers_of(counts, n).view(np.uint32), values.view(np.uint32)) else None
 
 
 def numbers_of(counts: IntArray, n: int) -> FloatArray:
@@ -71,6 +75,17 @@ def steps_of(counts: IntArray) -> IntArray:
     steps[..., 1:] -= steps[..., :-1].copy()
     folded: IntArray = ((steps << 1) ^ (steps >> 31)).view(np.uint32)
     return folded
+
+
+def flat_steps_of(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return for how many places each count holds along the last axis, row after row, and the steps from one to the
+    next as `steps_of` does; both uint32.
+    """
+    flat = counts.ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    begins = np.concatenate(([0], changes))
+    lengths: IntArray = np.diff(begins, append=flat.size).astype(np.uint32)
+    return lengths, steps_of(flat[begins])
 
 
 def counts_after(steps: IntArray) -> IntArray:

@@ -162,7 +162,7 @@ class _Packing:
         self._shelf = Shelf(connection)
         self._bytes = [0] * len(TIERS_US)
         self._per_one: dict[int, int] = {}
-        """By metric: its samples are multiples of 1 / this; 0 where some of this block are not."""
+        """By metric: the samples packed last are whole multiples of 1 / this; 0 where they are not."""
         self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
 
     def steps(self) -> Iterator[None]:
@@ -217,18 +217,20 @@ class _Packing:
                 first, values = _gathered(together, lived)
                 if not values.shape[2]:
                     continue
+                per_ones = [1] * len(values)
                 # By place, not by its own number: of a repaired file some ticks are missing.
                 first_tick = sequence_of(self._ticks[0].row_id) + first
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
-                    self._look_for_fraction(metric, values[i])
-                    self._put(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
+                    per_ones[i] = self._per_one_of(metric, values[i])
+                    self._put(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i], per_one=per_ones[i])
                     yield
                 finer = None
                 for tier in self._tiers:
                     if finer is None:
-                        finer = Rollup.of(values, self._at_us[first : first + values.shape[2]], TIERS_US[tier])
+                        at_us = self._at_us[first : first + values.shape[2]]
+                        finer = Rollup.of(values, at_us, TIERS_US[tier], per_one=per_ones)
                     else:
                         finer = finer.coarser(TIERS_US[tier])
                     if CHUNK_INCARNATIONS[tier] == few:
@@ -242,14 +244,12 @@ class _Packing:
                     whole = Rollup.together([rollup for _, rollup in parts])
                     yield from self._put_rollup(tier, wide, everybody, whole, rows)
 
-    def _look_for_fraction(self, metric: int, values: FloatArray) -> None:
-        """Remember of what fraction these samples are multiples, and those before them."""
-        known = self._per_one.get(metric)
-        if known == 0 or (known and counts_of(values, known) is not None):
-            return
-        found = per_one(values)
-        if found is not None:
-            self._per_one[metric] = math.lcm(known or found, found)
+    def _per_one_of(self, metric: int, values: FloatArray) -> int:
+        """Return n where these samples are whole multiples of 1 / n, as those before them probably are; 0 where not."""
+        known = self._per_one.get(metric, 0)
+        if not known or counts_of(values, known) is None:
+            known = self._per_one[metric] = per_one(values)
+        return known
 
     def _neighbours(self, members: IntArray, stretches: list[_Stretch]) -> Iterator[IntArray]:
         """Yield members, ordered by lifetime, by as many as share a chunk.
@@ -276,7 +276,10 @@ class _Packing:
     def _put_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
         for i, metric in enumerate(range(rows.start, rows.stop)):
             for statistic, values, samples in rollup.statistics_of(i):
-                self._put(tier, metric, statistic, slot, members, rollup.first_bucket, values, samples)
+                self._put(
+                    tier, metric, statistic, slot, members, rollup.first_bucket, values,
+                    samples=samples, per_one=rollup.per_one[i],
+                )  # fmt: skip
             yield
 
     def _put(
@@ -288,6 +291,8 @@ class _Packing:
         members: IntArray,
         first_tick: int,
         values: FloatArray,
+        *,
+        per_one: int,
         samples: int = 0,
     ) -> None:
         chunk = Chunk(
@@ -298,7 +303,7 @@ class _Packing:
             first_tick=first_tick,
             values=values,
             samples=samples,
-            per_one=self._per_one.get(metric, 0),
+            per_one=per_one,
         )
         packed = encode(chunk)
         self._bytes[tier] += len(packed)
