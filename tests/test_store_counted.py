@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from drmviz.model.metrics import STATISTICS, FloatArray, IntArray
 from drmviz.store import Store
-from drmviz.store.bodies import COUNTED, FORMATS, HELD, SHUFFLED
+from drmviz.store.bodies import COUNTED, FORMATS, HELD, INDEXED, SHUFFLED
 from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, Chunk, checked, encode, members_of, values_of
 from drmviz.store.connections import open_for_writing, rows_of
 from drmviz.store.counted import counts_of, in_common, per_one
@@ -363,13 +363,17 @@ def test_workers_whose_sensors_count_in_different_fractions_are_exact(tmp_path: 
         run = store.read(columns=10, metrics=["cpu_ratio"], statistics=STATISTICS)
         alike = store.read(columns=1000, metrics=["cpu_ratio"])
     connection = open_for_writing(path)
-    formats = rows_of(connection, "SELECT DISTINCT hex(substr(packed, 17, 1)) FROM chunk WHERE tier = 1 AND metric = 0")
+    formats = rows_of(
+        connection,
+        "SELECT DISTINCT tier > 0, hex(substr(packed, 17, 1)) FROM chunk"
+        " WHERE metric = 0 AND block = (SELECT min(block) + 1 FROM chunk) ORDER BY 1, 2",  # all of its buckets are full
+    )
     connection.close()
 
     groups = [
         samples[:, max(0, round(at_s - START_S)) : round(at_s - START_S + run.width_s)] for at_s in run.starts_at_s
     ]
-    assert formats == [(f"{COUNTED:02X}",)]
+    assert formats == [(0, f"{INDEXED:02X}"), (1, f"{COUNTED:02X}"), (1, f"{HELD:02X}")]
     np.testing.assert_array_equal(alike.values("cpu_ratio"), samples)
     np.testing.assert_array_equal(run.values("cpu_ratio", "min"), np.stack([g.min(axis=1) for g in groups], axis=1))
     np.testing.assert_array_equal(run.values("cpu_ratio", "max"), np.stack([g.max(axis=1) for g in groups], axis=1))
