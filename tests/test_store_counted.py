@@ -27,8 +27,8 @@ from tests.golden_chunks import golden_chunk
 from tests.test_store_windows import assert_exact
 
 FRACTIONS = st.sampled_from([1, 3, 4, 100, 8192, 6144, 1_000_003, (1 << 24) - 1])
-COUNTS = st.integers(-1, (1 << 24) - 3)
-"""One below 0 stands for a number that is not known."""
+COUNTS = st.one_of(st.integers(-1, 200), st.integers(0, (1 << 22) - 1))
+"""One below 0 stands for a number that is not known. From 2^22 on the nearest float32 may stand for two counts."""
 
 
 def packed(values: FloatArray, *, per_one: int, statistic: int = MINIMUM, samples: int = 0) -> memoryview:
@@ -79,7 +79,7 @@ def test_counts_come_back_bit_by_bit_those_unknown_too(fraction: int, counts: In
     held=st.lists(st.tuples(COUNTS, st.floats(0, 1)), min_size=1, max_size=3),
 )
 @example(fraction=100, shape=(64, 600), held=[(-1, 0.0)])
-@example(fraction=100, shape=(1, 8), held=[(5, 0.0), ((1 << 24) - 3, 0.9)])
+@example(fraction=100, shape=(1, 8), held=[(5, 0.0), ((1 << 22) - 1, 0.9)])
 def test_counts_that_hold_come_back_bit_by_bit_however_long(
     fraction: int, shape: tuple[int, int], held: list[tuple[int, float]]
 ) -> None:
@@ -92,6 +92,19 @@ def test_counts_that_hold_come_back_bit_by_bit_however_long(
     assert payload[0] == HELD
     assert len(payload) < 100
     assert_comes_back(values, payload)
+
+
+@settings(deadline=None)
+@given(
+    fraction=FRACTIONS,
+    counts=arrays.arrays(
+        np.int64, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.integers(1 << 22, 1 << 25)
+    ),
+)
+def test_many_counts_come_back_bit_by_bit_whether_they_are_told_or_not(fraction: int, counts: IntArray) -> None:
+    values = of_counts(counts, fraction)
+
+    assert_comes_back(values, packed(values, per_one=fraction))
 
 
 @settings(deadline=None)
