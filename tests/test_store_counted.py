@@ -307,7 +307,7 @@ def test_a_chunk_that_counts_nothing_is_damaged(told: bytes, says: str) -> None:
         (b"\4\0\0\0\1\1\0\0\0\0", None, "0 stretches cannot make 12 numbers"),
         (b"\4\0\0\0\1\1\15\0\0\0", None, "13 stretches cannot make 12 numbers"),
         (b"\4\0\0\0\1\1\2\0\0\0", b"\4\1\5\6", "stretches make 11 numbers where 12 belong"),
-        (b"\4\0\0\0\1\4\2\0\0\0", b"\4\1" + b"\0\0\0\0\0\0\x80\x80", "stretches make 4294967296 numbers"),
+        (b"\4\0\0\0\1\4\2\0\0\0", b"\4\1" + b"\6\6\0\0\0\0\x80\x80", "stretches make 4294967308 numbers"),
         (b"\4\0\0\0\1\1\2\0\0\0", b"\4\1\6", "3 bytes were unpacked where 4 belong"),
         (b"\4\0\0\0\1\1\2\0\0\0\0", None, "it cannot be unpacked"),
     ],

@@ -11,7 +11,7 @@ import numpy as np
 import zstandard
 
 from drmviz.model.metrics import FloatArray, IntArray
-from drmviz.store.counted import counts_after, counts_of, flat_steps_of, numbers_of, steps_of
+from drmviz.store.counted import changes_of, counts_after, counts_of, numbers_of, steps_of, stretches_of
 from drmviz.store.frames import DamagedFrameError
 
 FIRST_FORMAT, SHUFFLED, INDEXED, COUNTED, HELD = range(1, 6)
@@ -39,23 +39,29 @@ class Body(NamedTuple):
     packed: memoryview
 
 
-def packed(values: FloatArray, *, per_one: int = 0, is_read_most: bool = False) -> tuple[int, bytes]:
-    """Return the format of float32 numbers of shape (incarnations, ticks), NaN where unknown, and their bytes.
+class Packer:
+    """Packs numbers; kept from one chunk to the next, for to make it costs more than to use it. Not for two threads."""
 
-    Whole multiples of 1 / `per_one` are counted. Of few different numbers that `are read most` a table is unpacked
-    faster than counts are.
-    """
-    values = np.ascontiguousarray(values, dtype="<f4")
-    form, told, body = _packable(values, per_one, is_read_most)
-    return form, told + zstandard.ZstdCompressor(compression_params=_PACKING).compress(body)
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(compression_params=_PACKING)
+
+    def packed(self, values: FloatArray, *, per_one: int = 0, is_read_most: bool = False) -> tuple[int, bytes]:
+        """Return the format of float32 numbers of shape (incarnations, ticks), NaN where unknown, and their bytes.
+
+        Whole multiples of 1 / `per_one` are counted. Where numbers are what is read most, and few different ones, they
+        are indexed: that is unpacked faster.
+        """
+        form, told, body = _packable(np.ascontiguousarray(values, dtype="<f4"), per_one, is_read_most)
+        return form, told + self._compressor.compress(body)
 
 
 def _packable(values: FloatArray, per_one: int, is_read_most: bool) -> tuple[int, bytes, bytes]:
     """Return the format of numbers, what stands before what is compressed of them, and what is compressed."""
     counts = counts_of(values, per_one) if per_one else None
     if counts is not None:
-        lengths, steps = flat_steps_of(counts)
-        if len(lengths) <= _HELD_SHARE * counts.size:
+        changes = changes_of(counts)
+        if len(changes) < _HELD_SHARE * counts.size:
+            lengths, steps = stretches_of(counts, changes)
             widths = _width(steps), _width(lengths)
             told = _HOLDS.pack(per_one, *widths, len(lengths))
             return HELD, told, _sorted_bytes(steps, widths[0]) + _sorted_bytes(lengths, widths[1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drmviz.model.metrics import FloatArray, IntArray
-from drmviz.store.bodies import FIRST_FORMAT, FORMATS, Body, packed, unpacked
+from drmviz.store.bodies import FIRST_FORMAT, FORMATS, Body, Packer, unpacked
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 
 CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
@@ -42,11 +42,11 @@ class Chunk:
     whatever is told here."""
 
 
-def encode(chunk: Chunk) -> bytes:
+def encode(chunk: Chunk, packer: Packer | None = None) -> bytes:
     """Return the framed BLOB of a chunk."""
     incarnations, ticks = chunk.values.shape
     per_one = {MEAN: chunk.per_one * chunk.samples, COUNT: 1}.get(chunk.statistic, chunk.per_one)
-    form, body = packed(chunk.values, per_one=per_one, is_read_most=chunk.statistic == VALUE)
+    form, body = (packer or Packer()).packed(chunk.values, per_one=per_one, is_read_most=chunk.statistic == VALUE)
     head = _HEADER.pack(form, chunk.tier, chunk.metric, chunk.statistic, incarnations, chunk.samples, ticks)
     return framed(chunk.first_tick, b"".join((head, _packed_members(chunk.members), body)))
 

@@ -77,15 +77,20 @@ def steps_of(counts: IntArray) -> IntArray:
     return folded
 
 
-def flat_steps_of(counts: IntArray) -> tuple[IntArray, IntArray]:
-    """Return for how many places each count holds along the last axis, row after row, and the steps from one to the
-    next as `steps_of` does; both uint32.
-    """
+def changes_of(counts: IntArray) -> IntArray:
+    """Return the places along the last axis, row after row, whose count is another than the one before."""
     flat = counts.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    begins = np.concatenate(([0], changes))
-    lengths: IntArray = np.diff(begins, append=flat.size).astype(np.uint32)
-    return lengths, steps_of(flat[begins])
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    changes += 1
+    return changes
+
+
+def stretches_of(counts: IntArray, changes: IntArray) -> tuple[IntArray, IntArray]:
+    """Return how many places each count holds between its changes, and the steps as `steps_of` does; both uint32."""
+    begins = np.concatenate(((0,), changes))
+    ends = np.concatenate((changes, (counts.size,)))
+    lengths: IntArray = (ends - begins).astype(np.uint32)
+    return lengths, steps_of(counts.ravel()[begins])
 
 
 def counts_after(steps: IntArray) -> IntArray:

@@ -13,6 +13,7 @@ import apsw
 import numpy as np
 
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, IntArray
+from drmviz.store.bodies import Packer
 from drmviz.store.chunks import CHUNK_INCARNATIONS, COUNT, VALUE, Chunk, encode
 from drmviz.store.connections import rows_of
 from drmviz.store.counted import counts_of, per_one
@@ -160,6 +161,7 @@ class _Packing:
         self._rosters = rosters
         self._widest = widest
         self._shelf = Shelf(connection)
+        self._packer = Packer()
         self._bytes = [0] * len(TIERS_US)
         self._per_one: dict[int, int] = {}
         """By metric: the samples packed last are whole multiples of 1 / this; 0 where they are not."""
@@ -305,7 +307,7 @@ class _Packing:
             samples=samples,
             per_one=per_one,
         )
-        packed = encode(chunk)
+        packed = encode(chunk, self._packer)
         self._bytes[tier] += len(packed)
         lowest, highest = int(members.min()), int(members.max())
         self._shelf.put(
