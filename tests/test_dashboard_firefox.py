@@ -1,4 +1,4 @@
-"""A smoke in Firefox: the address logs in, every tab shows something, nothing is refused, nobody else is asked."""
+"""A smoke in Firefox: the address logs in, every figure is drawn, nothing is refused, nobody else is asked."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ pytestmark = [
 ]
 
 
-def test_every_tab_is_drawn_under_the_policy(tmp_path: Path) -> None:
+def test_every_figure_is_drawn_under_the_policy(tmp_path: Path) -> None:
     small_fleet(tmp_path / "h.drmviz")
     with serving(Fleet([tmp_path / "h.drmviz"])) as server, firefox(tmp_path / "profile") as tab:
         tab.goto(server.url)
-        tab.wait_for("location.search === '' && document.querySelector('[role=tab]') !== null")
-        count = tab.evaluate("document.querySelectorAll('[role=tab]').length")
-        assert count >= 6
+        tab.wait_for("location.search === '' && document.querySelector('.drmviz-figure') !== null")
+        count = tab.evaluate("document.querySelectorAll('.drmviz-figure').length")
         for place in range(count):
-            tab.evaluate(f"document.querySelectorAll('[role=tab]')[{place}].click()")
-            tab.wait_for(
-                "[...document.querySelectorAll('.drmviz-figure')].filter((one) => one.checkVisibility())"
-                ".every((one) => one.querySelector('.main-svg') !== null)"
-            )
-            tab.wait_for("document.querySelector('[role=tabpanel]:not([hidden])').innerText.trim().length > 40")
+            tab.evaluate(f"document.querySelectorAll('.drmviz-figure')[{place}].scrollIntoView()")
+            shown = f"document.querySelectorAll('.drmviz-figure')[{place}]"
+            tab.wait_for(f"!{shown}.checkVisibility() || {shown}.querySelector('.main-svg') !== null")
 
+        assert count > 3
         assert tab.evaluate("getComputedStyle(document.querySelector('.main-svg')).position") == "absolute"
         asked = [urlsplit(url) for url in tab.asked]
         assert {url.netloc for url in asked if url.scheme != "data"} == {f"127.0.0.1:{server.port}"}
