@@ -11,6 +11,9 @@ from drmviz.model.metrics import FloatArray, IntArray
 from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM
 from drmviz.store.counted import in_common
 
+_CERTAIN = 1 << 23
+"""A sum of counts below it is the whole number next to the sum of their float32, however each of these is rounded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollup:
@@ -81,9 +84,9 @@ class Rollup:
         """Yield what is kept of a metric: the statistic, float32 of shape (members, buckets), NaN where nothing was
         measured, and the number of samples that all buckets have in common, 0 where they differ.
 
-        A mean is the float32 nearest to that of the samples, and where these are multiples of a fraction to that of
-        the multiples: 0.1 is then a tenth, not the float32 beside it. Nothing is yielded of a metric that was nowhere
-        measured, and counts only where they differ.
+        A mean is the float32 nearest to that of the samples, and where these are multiples of a fraction, fewer than
+        2^23 in a bucket, to that of the multiples: 0.1 is then a tenth, not the float32 beside it. Nothing is yielded
+        of a metric that was nowhere measured, and counts only where they differ.
         """
         counts = self.counts[metric]
         most = int(counts.max(initial=0))
@@ -95,7 +98,8 @@ class Rollup:
         means = np.full(counts.shape, np.nan, dtype=np.float32)
         sums, per_one = self.sums[metric], self.per_one[metric]
         if per_one:
-            sums, counts = np.rint(sums * per_one), counts * np.int64(per_one)
+            sums, counts = sums * per_one, counts * np.int64(per_one)
+            np.rint(sums, out=sums, where=sums < _CERTAIN)
         np.divide(sums, counts, out=means, where=known, casting="same_kind")
         yield MEAN, means, common
         yield MAXIMUM, self.highest[metric], common
