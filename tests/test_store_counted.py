@@ -274,7 +274,7 @@ def test_chunks_of_other_fractions_and_lengths_lie_side_by_side() -> None:
     holds, holds_longer = np.full((2, 5), 0.25, dtype=np.float32), np.full((2, 70), 0.75, dtype=np.float32)
     parts = [
         (quarters, 4), (quarters + 1, 4), (tenths, 10), (others, 4), (holds, 4), (holds + 1, 4), (holds + 1000, 4),
-        (holds, 8), (holds_longer, 4), (quarters, 4),
+        (holds_longer, 4), (holds, 8), (quarters, 4),
     ]  # fmt: skip
     payloads = [packed(values, per_one=fraction) for values, fraction in parts]
     expected = np.hstack([values for values, _ in parts])
