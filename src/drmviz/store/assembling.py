@@ -26,7 +26,7 @@ from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, length_of, place_
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, alive_grid
 from drmviz.store.records import changes_of
-from drmviz.store.schema import NEVER, microseconds
+from drmviz.store.schema import NEVER
 from drmviz.store.sealing import samples_of
 from drmviz.store.windows import Fetched, Piece, Window
 
@@ -127,15 +127,19 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
 
 
 def _alive(shown: tuple[Worker, ...], columns: Columns) -> BoolArray:
-    lives = [(row, life) for row, worker in enumerate(shown) for life in worker.incarnations]
-    left_us = [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives]
-    return alive_grid(
-        np.array([row for row, _ in lives], dtype=np.intp),
-        np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
-        np.array(left_us, dtype=np.int64),
-        height=len(shown),
-        columns=columns,
-    )
+    lives = [life for worker in shown for life in worker.incarnations]
+    each = np.array([len(worker.incarnations) for worker in shown], dtype=np.intp)
+    left_us = np.full(len(lives), NEVER, dtype=np.int64)
+    left = [i for i, life in enumerate(lives) if life.left_at_s is not None]
+    left_us[left] = _microseconds([lives[i].left_at_s for i in left])
+    joined_us = _microseconds([life.joined_at_s for life in lives])
+    return alive_grid(np.repeat(np.arange(len(shown)), each), joined_us, left_us, height=len(shown), columns=columns)
+
+
+def _microseconds(moments_s: Sequence[float | None]) -> IntArray:
+    """Return the same as `schema.microseconds` gives for each."""
+    whole: IntArray = np.rint(np.array(moments_s, dtype=np.float64) * 1e6).astype(np.int64)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
