@@ -24,7 +24,7 @@ from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Incarnation, Kind, Worker
 from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, length_of, place_of, samples_in, values_of
 from drmviz.store.frames import DamagedFrameError
-from drmviz.store.grids import Columns, Grid, Totals, alive_grid
+from drmviz.store.grids import Columns, Grid, Totals, Weighed, alive_grid
 from drmviz.store.records import changes_of
 from drmviz.store.schema import NEVER
 from drmviz.store.sealing import samples_of
@@ -273,10 +273,11 @@ def _place(
     values, counts = numbers.values[:, first:after], numbers.counts
     if isinstance(counts, np.ndarray):
         counts = counts[:, first:after]
-    if numbers.statistic in (None, "mean"):
-        total.add(rows, values, weights, counts)
+    weighed = Weighed.of(values, counts) if numbers.statistic in (None, "mean") else None
+    if weighed is not None:
+        total.add(rows, weighed, weights)
     column_of = columns.of(at_us[first:after])
     for statistic in STATISTICS:
         grid = grids.get((numbers.metric, statistic))
         if grid is not None and numbers.statistic in (None, statistic):
-            grid.add(rows, column_of, values, counts)
+            grid.add(rows, column_of, values, weighed)

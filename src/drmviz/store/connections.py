@@ -172,6 +172,7 @@ class ReadConnection:
         connection = connect(uri, flags=access | apsw.SQLITE_OPEN_URI, strict=self._strict)
         try:
             connection.set_busy_timeout(_BUSY_MS)
+            connection.execute("PRAGMA cache_size=-32768")
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             show_as_present(connection, self._check_ours(connection))

@@ -88,6 +88,10 @@ class _MainFile(apsw.VFSFile):
             )
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
+        """Have pages of BLOBs kept with the others once they are verified, not read again each time."""
+        return super().xDeviceCharacteristics() & ~apsw.SQLITE_IOCAP_SUBPAGE_READ
+
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name
         if offset == 0 and self._checked is None:
             self._checked = data[_RESERVED_AT] == RESERVED_BYTES
