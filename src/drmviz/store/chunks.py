@@ -12,7 +12,6 @@ import zstandard
 
 from drmviz.model.metrics import FloatArray, IntArray
 from drmviz.store.frames import DamagedFrameError, framed, unframed
-from drmviz.store.running import running_sums
 
 CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
 """How many incarnations share a chunk, by tier: few values each, many incarnations."""
@@ -186,38 +185,25 @@ def values_of(payloads: Sequence[memoryview], *, only: IntArray | None = None) -
     parts: list[FloatArray] = []
     for run in runs:
         if run[0][0] == _INDEXED:
-            parts.append(_of_indexed(unpacking, run, only))
+            parts += [_of_indexed(unpacking, payload, only) for payload in run]
         else:
             parts.append(_of_shuffled(unpacking, run, only))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-_FEW_VALUES = 4096
-"""Chunks of which so few numbers each are wanted are worked on all at once."""
-
-
-def _of_indexed(
-    unpacking: zstandard.ZstdDecompressor, payloads: list[memoryview], only: IntArray | None
-) -> FloatArray:
-    end = _members_end(payloads[0])  # as long in all of them: they have the same members
-    everybody = slice(None) if only is None else slice(only[0], only[0] + 1) if len(only) == 1 else only
-    tables = np.zeros((len(payloads), _LONGEST_TABLE), dtype="<f4")
-    parts = []
-    for table, payload in zip(tables, payloads, strict=True):
-        *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
-        if end >= len(payload):
-            raise DamagedFrameError("nothing follows the members of this chunk")
-        many = payload[end] + 1
-        unpacked = _decompressed(unpacking, payload[end + 1 :], 4 * many + incarnations * ticks)
-        table[:many] = np.frombuffer(unpacked, dtype="<f4", count=many)
-        parts.append(np.frombuffer(unpacked, dtype=np.uint8, offset=4 * many).reshape(incarnations, ticks)[everybody])
-    if len(parts) > 1 and parts[0].size <= _FEW_VALUES and len({part.shape for part in parts}) == 1:
-        places = np.cumsum(np.stack(parts, axis=1), axis=2, dtype=np.uint8).astype(np.intp)
-        places += np.arange(len(parts))[:, None] * _LONGEST_TABLE
-        return tables.take(places).reshape(len(parts[0]), -1)
-    # A byte always has its place in a table; not to check that is twice as fast.
-    numbers = [table.take(running_sums(steps), mode="clip") for table, steps in zip(tables, parts, strict=True)]
-    return numbers[0] if len(numbers) == 1 else np.concatenate(numbers, axis=1)
+def _of_indexed(unpacking: zstandard.ZstdDecompressor, payload: memoryview, only: IntArray | None) -> FloatArray:
+    *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
+    end = _members_end(payload)
+    if end >= len(payload):
+        raise DamagedFrameError("nothing follows the members of this chunk")
+    many = payload[end] + 1
+    unpacked = _decompressed(unpacking, payload[end + 1 :], 4 * many + incarnations * ticks)
+    steps = np.frombuffer(unpacked, dtype=np.uint8, offset=4 * many).reshape(incarnations, ticks)
+    by_tick = (steps if only is None else steps[only]).T.copy()
+    index = np.add.accumulate(by_tick, axis=0, out=by_tick)  # all members at once: a third of the time along each
+    table = np.zeros(_LONGEST_TABLE, dtype="<f4")
+    table[:many] = np.frombuffer(unpacked, dtype="<f4", count=many)
+    return table.take(index, mode="clip").T  # a byte always has its place; not to check that is twice as fast
 
 
 def _of_shuffled(
