@@ -13,7 +13,19 @@ import pytest
 
 import drmviz
 
-HEAVY = {"plotly", "matplotlib", "numpy", "apsw", "jinja2", "rich", "psutil", "zstandard", "orjson"}
+HEAVY = {
+    "plotly",
+    "matplotlib",
+    "numpy",
+    "apsw",
+    "jinja2",
+    "rich",
+    "psutil",
+    "zstandard",
+    "orjson",
+    "starlette",
+    "uvicorn",
+}
 
 
 def loaded_after(program: str) -> set[str]:

@@ -22,10 +22,11 @@ from drmviz.model.roster import RosterTracker
 from drmviz.model.samples import Reading
 from drmviz.model.tasks import Task
 from drmviz.model.workers import RosterEntry
-from drmviz.store import Store, Writer
+from drmviz.store import Store, Writer, connections
 from drmviz.store.chunks import Chunk, checked, decode, encode
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 from drmviz.store.pages import connect
+from drmviz.store.repairing import examine
 from tests.fleets import START_S, KnownFleet, altered, written
 
 
@@ -184,6 +185,25 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
             door(path)
 
     assert path.read_bytes() == before
+
+
+def test_what_a_recorder_ended_as_it_began_leaves_is_told_as_such_and_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cut.drmviz"
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "TABLES", "SELECT no_more")
+        with pytest.raises(StoreError):
+            connections.open_for_writing(path)
+    assert path.stat().st_size
+
+    with pytest.raises(StoreError, match=r"nothing is recorded in it: its recorder was ended as it began\. "):
+        Store.open(path)
+    with pytest.raises(StoreError, match=r"nothing is recorded in it"):
+        examine(path)
+    Writer.open(path).close()
+    with Store.open(path) as store:
+        assert not store.runs()
 
 
 @pytest.mark.parametrize("content", [b"x", b"my notes\n" * 56])

@@ -110,6 +110,10 @@ class OutputError(DRMVizError):
         self.path = path
 
 
+class ServerError(DRMVizError):
+    """A dashboard cannot be served where it was asked for."""
+
+
 class RegistryError(DRMVizError):
     """The registry of written figures cannot be read or changed, or names a file that is not to be opened."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
@@ -73,6 +73,7 @@ class Hub:
         self._providers: dict[str, CloudUsage] = {}
         """What was last said of each provider in ticks that were dropped."""
         self._subscriptions: tuple[Subscription, ...] = ()
+        self._listeners: tuple[Callable[[LiveTick], None], ...] = ()
 
     @property
     def bytes_(self) -> int:
@@ -84,6 +85,17 @@ class Hub:
         """How many ticks are held."""
         return len(self._held)
 
+    @property
+    def oldest(self) -> LiveTick | None:
+        """The first tick that is held."""
+        with self._lock:
+            return self._held[0].live if self._held else None
+
+    @property
+    def newest(self) -> LiveTick | None:
+        with self._lock:
+            return self._held[-1].live if self._held else None
+
     def add(self, tick: Tick) -> None:
         """Take the newest tick, drop what is too old or too much, and tell all subscribers; nobody is waited for."""
         with self._lock:
@@ -91,9 +103,26 @@ class Hub:
             self._count += 1
             self._hold(live)
             self._drop()
-            subscriptions = self._subscriptions
+            subscriptions, listeners = self._subscriptions, self._listeners
         for subscription in subscriptions:
             subscription.offer(live)
+        for listener in listeners:
+            listener(live)
+
+    def tell(self, listener: Callable[[LiveTick], None]) -> Callable[[], None]:
+        """Call `listener` with each new tick, in the thread that adds it, which it must not hold up.
+
+        Returns:
+            What ends that.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def forget() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return forget
 
     def _hold(self, live: LiveTick) -> None:
         tick = live.tick

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from drmviz import __version__
-from drmviz.cli import backup, decisions, demo, doctor, draw, follow, report, run, runs, tests
+from drmviz.cli import backup, decisions, demo, doctor, draw, follow, report, run, runs, serve, tests
 from drmviz.cli.saying import say
 from drmviz.errors import DRMVizError
 
@@ -26,6 +26,7 @@ app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("demo")(demo.demo)
 app.command("draw")(draw.draw)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("tests")(tests.tests)
 app.command("decisions")(decisions.decisions)
 app.command("runs")(runs.runs)

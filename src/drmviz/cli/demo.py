@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 import shlex
-import signal
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drmviz.cli.arguments import labels_of
+from drmviz.cli.ending import asked_to_end
 from drmviz.cli.saying import say
 from drmviz.configuration import Settings, new_store_path, read_settings
 from drmviz.errors import UsageError
@@ -86,7 +83,7 @@ def _headless(plan: Demonstration) -> Demonstrated:
         clock.advance(seconds)
         return is_over.is_set()
 
-    with _asked_to_end() as is_over:
+    with asked_to_end() as is_over:
         return demonstrate(plan, clock=clock, wait=wait, tell=say)
 
 
@@ -95,7 +92,7 @@ def _live(plan: Demonstration) -> Demonstrated:
     from drmviz.system import SystemClock
 
     say(f"it lasts {plan.duration_s:g} s; Ctrl-C ends it earlier")
-    with _asked_to_end() as is_over:
+    with asked_to_end() as is_over:
         return demonstrate(plan, clock=SystemClock(), wait=is_over.wait, show=_telling(), tell=say)
 
 
@@ -119,18 +116,6 @@ def _telling() -> Show:
             print(line, file=sys.stderr, flush=True)
 
     return tell
-
-
-@contextmanager
-def _asked_to_end() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set, so that whoever waits for it closes what is open."""
-    asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say_what_next(done: Demonstrated, path: Path) -> None:

@@ -1,6 +1,9 @@
 "use strict";
 // Unpacks Plotly once and draws every figure of this page. Nothing is fetched.
 (() => {
+  const nonce = document.currentScript.nonce;
+  if (nonce) allowStyles(nonce);
+  for (const place of document.querySelectorAll(".drmviz-figure")) place.style.minHeight = `${place.dataset.height}px`;
   const bytesOf = (text) =>
     Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const unpacked = (bytes, format) =>
@@ -100,8 +103,24 @@
     });
   }
 
+  // Under the policy of a served page styles come by script or with its nonce; Plotly writes some as attributes.
+  function allowStyles(nonce) {
+    const { createElement } = document;
+    document.createElement = (...given) => {
+      const element = createElement.apply(document, given);
+      if (element.localName === "style") element.nonce = nonce;
+      return element;
+    };
+    const { setAttribute } = Element.prototype;
+    Element.prototype.setAttribute = function (name, value) {
+      if (name === "style") this.style.cssText = value;
+      else setAttribute.call(this, name, value);
+    };
+  }
+
   async function start() {
     const script = document.createElement("script");
+    script.nonce = nonce;
     script.textContent = await unpacked(bytesOf(document.getElementById("drmviz-plotly").textContent), "gzip").text();
     document.head.append(script);
     for (const figure of document.querySelectorAll("script[data-figure]")) await draw(figure);

@@ -33,16 +33,24 @@ def figure_block_html(element_id: str, spec: PlotlySpec, description: str) -> st
     alt = html.escape(drawn(description, limit=2000), quote=True)
     height = int(spec["layout"].get("height", 450))
     return (
-        f'<div class="drmviz-figure" id="{name}" role="img" aria-label="{alt}" style="min-height:{height}px">'
+        f'<div class="drmviz-figure" id="{name}" role="img" aria-label="{alt}" data-height="{height}">'
         f"<noscript><p>{alt} Switch JavaScript on to see it.</p></noscript></div>\n"
         f'<script type="application/json" data-figure="{name}">{to_page_json(spec).decode()}</script>\n'
     )
 
 
+def loader_script_html(nonce: str | None = None) -> str:
+    """Return the script that draws all figures of the page; after the last of them.
+
+    `nonce` is that of the policy of a served page; a file has none.
+    """
+    attribute = f' nonce="{html.escape(nonce, quote=True)}"' if nonce else ""
+    return f"<script{attribute}>\n{_loader()}</script>\n"
+
+
 @lru_cache(maxsize=1)
-def loader_script_html() -> str:
-    """Return the script that draws all figures of the page; after the last of them."""
-    return f"<script>\n{files('drmviz.figures').joinpath('page.js').read_text('utf-8')}</script>\n"
+def _loader() -> str:
+    return files("drmviz.figures").joinpath("page.js").read_text("utf-8")
 
 
 def to_html(spec: PlotlySpec, *, title: str, description: str, theme: ThemeName = "light") -> bytes:

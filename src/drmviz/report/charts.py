@@ -43,11 +43,11 @@ def charts(run: Run) -> list[Chart]:
     return [replace(chart, title=HEADINGS[chart.id.removeprefix("figure-")]) for chart in found]
 
 
-def scripts(drawn: Sequence[Chart]) -> Markup:
-    """Return Plotly and what draws with it; nothing where there is no picture."""
+def scripts(drawn: Sequence[Chart], nonce: str | None = None) -> Markup:
+    """Return Plotly and what draws with it; nothing where there is no picture. `nonce` is that of a served page."""
     if not any(chart.drawn for chart in drawn):
         return Markup("")
-    return Markup(bundle_script_html() + loader_script_html())
+    return Markup(bundle_script_html() + loader_script_html(nonce))
 
 
 def chart_of(stem: str, run: Run, options: FigureOptions | None = None) -> Chart:

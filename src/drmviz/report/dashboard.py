@@ -65,9 +65,17 @@ class Section:
     variants: tuple[Variant, ...]
 
 
-def render(run: Run, *, theme: ThemeName | None = None, title: str | None = None) -> str:
+def render(
+    run: Run,
+    *,
+    theme: ThemeName | None = None,
+    title: str | None = None,
+    nonce: str | None = None,
+    module: str | None = None,
+) -> str:
     """Return one self-contained HTML page; `theme` fixes what else follows the reader's preference.
 
+    A page that is served has a `nonce` on whatever runs in it, instead of a policy of its own, and may load a `module`.
     The run must hold the means of `NEEDS`. A figure that cannot be drawn costs only itself.
     """
     run = replace(run, means={**run.means, **{metric: run.mean_of(metric) for metric in _RATIOS}})  # needed many times
@@ -96,7 +104,9 @@ def render(run: Run, *, theme: ThemeName | None = None, title: str | None = None
         decided=count(len(run.decisions), "decision"),
         next=feed.next_decision(run, use),
         seen=_seen(run),
-        scripts=scripts([variant.chart for section in sections.values() for variant in section.variants]),
+        scripts=scripts([variant.chart for section in sections.values() for variant in section.variants], nonce),
+        nonce=nonce,
+        module=module,
     )
 
 

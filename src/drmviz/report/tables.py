@@ -92,7 +92,7 @@ def decisions_json(run: Run) -> dict[str, Any]:
     """Return every decision and every fleet change, oldest first; unknown is null."""
     decided = sorted(run.decisions, key=lambda decision: decision.decided_at_s)
     return {
-        "decisions": [_decision(decision) for decision in decided],
+        "decisions": [decision_json(decision) for decision in decided],
         "changes": [
             {"at_s": change.at_s, "worker": change.worker, "change": change.change, "why": change.why}
             for change in run.changes
@@ -209,7 +209,8 @@ def _test(row: TestRow) -> dict[str, Any]:
     }
 
 
-def _decision(decision: ScalingDecision) -> dict[str, Any]:
+def decision_json(decision: ScalingDecision) -> dict[str, Any]:
+    """Return one decision; unknown is null."""
     return {
         "at_s": decision.decided_at_s,
         "action": decision.action,

@@ -21,6 +21,7 @@ from drmviz.store.versions import show_as_present, upgrade
 from drmviz.store.wal import examine, left_behind, set_aside, wal_path
 
 _NOT_OURS = "it is not a drmviz store"
+BEGUN = "nothing is recorded in it: its recorder was ended as it began"
 _LISTED = "`drmviz runs` lists what is recorded."
 _BUSY_MS = 5000
 _SMALLEST_BYTES = 512
@@ -210,9 +211,17 @@ def _lost(path: Path) -> str | None:
     return None if content is None else content.loss
 
 
+def _is_begun(connection: apsw.Connection) -> bool:
+    """Tell whether a file is what `open_for_writing` leaves where it is cut off before the tables are in."""
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    return is_empty and connection.reserve_bytes() == RESERVED_BYTES
+
+
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
     """Return the version of the file, or raise StoreError where this program cannot read it."""
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+        if _is_begun(connection):
+            raise StoreError(path, BEGUN, remedy=_LISTED)
         raise StoreError(path, f"{_NOT_OURS}: another program's SQLite file", remedy="Name another file.")
     version: int = connection.execute("PRAGMA user_version").get
     if version > SCHEMA_VERSION:

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from drmviz.collector import Collector
 from drmviz.errors import StoreBusyError, StoreError, UsageError
+from drmviz.live import Hub
 from drmviz.model.status import OK, Status
 from drmviz.sources.base import Source
 from drmviz.store import Retention, Writer
@@ -71,6 +72,7 @@ class Collection:
         except StoreError:
             writer.close()
             raise
+        self.hub = Hub(self._recording.header)
         patience_s = min(interval_s * 0.8, _PATIENCE_S) if interval_s else None
         self._collector = Collector(
             sources,
@@ -79,6 +81,7 @@ class Collection:
             started_at_s=started_at_s,
             interval_s=interval_s,
             patience_s=patience_s,
+            listeners=[self.hub.add],
         )
         self._keeper = threading.Thread(target=self._keep, name="drmviz-collection", daemon=True)
         self._share = 1 / len(sources)

@@ -22,6 +22,7 @@ from drmviz.visualization.asking import Asked, Options, read_options
 from drmviz.visualization.collection import Collection, begin
 from drmviz.visualization.given import STORE_NAME, Given, Settings, checked_bool, checked_path
 from drmviz.visualization.history import History, Needs
+from drmviz.visualization.serving import Serving
 from drmviz.visualization.targets import asked_path, kind_of, save_new, stamped
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class DRMVisualization:
         )
         self._clock = given.clock if clock is None else clock
         self._collection: Collection | None = None
+        self._serving = Serving()
+        finalize(self, self._serving.ask_to_stop)
         if given.history is not None:
             if store is not None:
                 raise InvalidValueError(
@@ -182,11 +185,34 @@ class DRMVisualization:
         asked = read_options(options)
         return saving.figure(name, self._window(asked, _needs(name, asked)), asked.options)
 
+    def start_dashboard_server(self, port: int | None = None, host: str = "127.0.0.1") -> str:
+        """Serve the dashboard and the API of this run, and return the address to open, with its token.
+
+        Args:
+            port: `dashboard_port` when None; 0 is any free one.
+            host: an address of this machine that only this machine reaches; `drmviz serve` has more to say.
+
+        Returns:
+            The address; the server accepts already. Where one runs on that port, its address.
+
+        Raises:
+            InvalidValueError, UsageError: the address makes no sense, or another one is served already.
+            ServerError: somebody else has that port.
+        """
+        return self._serving.start(
+            self.store, self._collection, host=host, port=self.settings.dashboard_port if port is None else port
+        )
+
+    def stop_dashboard_server(self) -> None:
+        """End the server, within two seconds; calling it again does nothing."""
+        self._serving.stop()
+
     def cleanup(self) -> None:
-        """End the collection, within two seconds; what was recorded can still be drawn. Calling it again does nothing.
+        """End server and collection, within two seconds; what was recorded can still be drawn. Again does nothing.
 
         A source that is stuck in its call is named in `statuses`.
         """
+        self._serving.stop()
         if self._collection is not None:
             self._collection.close()
         self._history.forget()

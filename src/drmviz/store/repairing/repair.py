@@ -12,7 +12,7 @@ import apsw
 
 from drmviz.errors import OutputError, StoreBusyError, StoreDamagedError, StoreError
 from drmviz.store.backup import publish
-from drmviz.store.connections import ReadConnection, open_for_writing, rows_of
+from drmviz.store.connections import BEGUN, ReadConnection, open_for_writing, rows_of
 from drmviz.store.lock import WriterLock, holder, is_being_written
 from drmviz.store.repairing.account import EVENTS, Account
 from drmviz.store.repairing.page_file import PageFile
@@ -23,6 +23,8 @@ from drmviz.store.versions import write_clock
 
 _COMMIT_ROWS = 2000
 _TIMES_NAMED = 20
+_NO_TABLES = bytes([13, 0, 0, 0, 0])
+"""How the page of the schema begins while it lists nothing: a leaf without rows."""
 _TAKEN = "something is there already, and a repair writes over nothing"
 _ELSEWHERE = "Name another file behind the store: drmviz doctor STORE --repair TO."
 
@@ -116,6 +118,9 @@ def _check_ours(pages: PageFile) -> None:
             pages.path, "it is not a drmviz store: another program's SQLite file", remedy="Name another file."
         )
     version = pages.header_number(60) or 0
+    is_begun = pages.first is not None and pages.first[100:105] == _NO_TABLES and pages.log_loss is None
+    if is_marked and not version and is_begun:
+        raise StoreError(pages.path, BEGUN, remedy="`drmviz runs` lists what is recorded.")
     if version > SCHEMA_VERSION and is_marked:
         raise StoreError(
             pages.path,
