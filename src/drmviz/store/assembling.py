@@ -22,7 +22,7 @@ from drmviz.model.metrics import (
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Incarnation, Kind, Worker
-from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, length_of, place_of, samples_in, values_of
+from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, values_of
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, Weighed, alive_grid
 from drmviz.store.records import changes_of
@@ -170,9 +170,10 @@ def _alike(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         if piece.packed is None:
             yield [piece]
             continue
-        key = (id(piece.members), *place_of(piece.packed), samples_in(piece.packed), piece.counts is None)
+        *kind, ticks = piece.kind
+        key = (id(piece.members), *kind, piece.counts is None)
         before = waiting.setdefault(key, [])
-        size = len(piece.members) * length_of(piece.packed)
+        size = len(piece.members) * ticks
         if before and (sizes[key] + size > _VALUES_TOGETHER or not _goes_on(before[-1], piece)):
             yield before
             before, sizes[key] = [], 0
@@ -184,13 +185,7 @@ def _alike(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 def _goes_on(before: Piece, piece: Piece) -> bool:
     """Tell whether a chunk has a time for each of its ticks, all of them before those of the next one."""
-    return before.packed is not None and len(_times(before)) == length_of(before.packed) and bool(
-        _times(before)[-1] < piece.at_us[0]
-    )  # fmt: skip
-
-
-def _times(piece: Piece) -> IntArray:
-    return piece.at_us if piece.packed is None else piece.at_us[: length_of(piece.packed)]
+    return len(before.at_us) == before.kind[-1] and bool(before.at_us[-1] < piece.at_us[0])
 
 
 def _whole(
@@ -199,7 +194,7 @@ def _whole(
     """Yield times and numbers of the members that are shown; no numbers for each piece that is damaged."""
     only = None if shown.all() else np.flatnonzero(shown)
     try:
-        times = [_times(piece) for piece in pieces]
+        times = [piece.at_us for piece in pieces]
         yield (times[0] if len(times) == 1 else np.concatenate(times)), _unpacked(pieces, metrics, only)
     except DamagedFrameError:
         if len(pieces) == 1:
@@ -212,10 +207,10 @@ def _whole(
 def _unpacked(pieces: list[Piece], metrics: Sequence[Metric], only: IntArray | None) -> list[_Unpacked]:
     piece, packed = pieces[0], [piece.packed for piece in pieces if piece.packed is not None]
     if packed:
-        _, metric, statistic = place_of(packed[0])
+        _, metric, statistic, samples, _ = piece.kind
         counts: FloatArray | int | None = None
         if statistic == MEAN:
-            counts = samples_in(packed[0]) or _counts_of(pieces, only)
+            counts = samples or _counts_of(pieces, only)
         return [_Unpacked(METRICS[metric], values_of(packed, only=only), _STATISTIC[statistic], counts)]
     samples: Sequence[FloatArray] = piece.arrays or [
         samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples

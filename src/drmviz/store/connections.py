@@ -24,6 +24,8 @@ _NOT_OURS = "it is not a drmviz store"
 BEGUN = "nothing is recorded in it: its recorder was ended as it began"
 _LISTED = "`drmviz runs` lists what is recorded."
 _BUSY_MS = 5000
+_KEPT_BYTES = 32 << 20
+_LEAST_KEPT_BYTES = 2 << 20
 _SMALLEST_BYTES = 512
 """SQLite's smallest page: what is shorter is somebody's, and no database."""
 
@@ -121,13 +123,16 @@ class ReadConnection:
     Args:
         path: the store.
         every_page: also those that nothing leads to will be read, as a copy does: some of them were never written.
+        among: how many files are open together; all of them keep 32 MiB of verified pages, so that who looks again
+            at a window, or at another worker, reads and verifies them once.
     """
 
-    def __init__(self, path: Path, *, every_page: bool = False) -> None:
+    def __init__(self, path: Path, *, every_page: bool = False, among: int = 1) -> None:
         self.path = path
         self.lost = _lost(path)
         """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
         self._strict = not every_page
+        self._kept_bytes = _LEAST_KEPT_BYTES if every_page else max(_LEAST_KEPT_BYTES, _KEPT_BYTES // among)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -173,10 +178,10 @@ class ReadConnection:
         connection = connect(uri, flags=access | apsw.SQLITE_OPEN_URI, strict=self._strict)
         try:
             connection.set_busy_timeout(_BUSY_MS)
-            connection.execute("PRAGMA cache_size=-32768")
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             show_as_present(connection, self._check_ours(connection))
+            connection.execute(f"PRAGMA cache_size={-self._kept_bytes // 1024}")
         except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
             connection.close()
             raise

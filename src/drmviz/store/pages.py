@@ -89,7 +89,7 @@ class _MainFile(apsw.VFSFile):
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
-        """Have pages of BLOBs kept with the others once they are verified, not read again each time."""
+        """Have SQLite keep pages of BLOBs once they are verified: it reads around its cache what it may read in parts."""
         return super().xDeviceCharacteristics() & ~apsw.SQLITE_IOCAP_SUBPAGE_READ
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name

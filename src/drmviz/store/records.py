@@ -135,11 +135,12 @@ def rows_shown(
             have = ", ".join(list(everybody)[:5]) or "none"
             raise InvalidValueError("workers", missing[0], f"did not live in this window; there were {have}")
         return tuple(everybody[worker] for worker in dict.fromkeys(workers))
+    kind_of = {id_: worker.kind for id_, worker in everybody.items()}
     if kinds is None:
-        there = {worker.kind for worker in everybody.values()}
+        there = set(kind_of.values())
         kinds = ("worker",) if "worker" in there else ("process",) if "process" in there else get_args(Kind)
-    chosen = [worker for worker in everybody.values() if worker.kind in kinds]
-    return tuple(sorted(chosen, key=lambda worker: natural_key(worker.id)))
+    chosen = sorted((id_ for id_, kind in kind_of.items() if kind in kinds), key=natural_key)
+    return tuple(everybody[id_] for id_ in chosen)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -211,12 +212,17 @@ def decisions_between(connection: apsw.Connection, run: int, start_us: int, end_
             threshold=row[6],
             window_s=row[7],
             cooldown_remaining_s=row[8],
-            worker_ids=tuple(json.loads(row[9])),
+            worker_ids=_texts(row[9]),
             worker_type=row[10],
             utilization=row[11],
         )
         for row in rows
     )
+
+
+@lru_cache(maxsize=256)  # most decisions name nobody
+def _texts(written: str) -> tuple[str, ...]:
+    return tuple(json.loads(written))
 
 
 def stated_by(usage: CloudUsage) -> dict[str, Any]:
