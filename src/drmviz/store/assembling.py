@@ -207,10 +207,10 @@ def _whole(
 def _unpacked(pieces: list[Piece], metrics: Sequence[Metric], only: IntArray | None) -> list[_Unpacked]:
     piece, packed = pieces[0], [piece.packed for piece in pieces if piece.packed is not None]
     if packed:
-        _, metric, statistic, samples, _ = piece.kind
+        _, metric, statistic, of_samples, _ = piece.kind
         counts: FloatArray | int | None = None
         if statistic == MEAN:
-            counts = samples or _counts_of(pieces, only)
+            counts = of_samples or _counts_of(pieces, only)
         return [_Unpacked(METRICS[metric], values_of(packed, only=only), _STATISTIC[statistic], counts)]
     samples: Sequence[FloatArray] = piece.arrays or [
         samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples

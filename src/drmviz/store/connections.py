@@ -42,7 +42,8 @@ def one_moment(connection: apsw.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
+        if connection.in_transaction:  # SQLite has ended it already where the disk failed
+            connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
 
 
 def open_for_writing(path: Path) -> apsw.Connection:

@@ -89,7 +89,7 @@ class _MainFile(apsw.VFSFile):
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
-        """Have SQLite keep pages of BLOBs once they are verified: it reads around its cache what it may read in parts."""
+        """Have SQLite keep pages of BLOBs once they are verified: what it may read in parts it reads past its cache."""
         return super().xDeviceCharacteristics() & ~apsw.SQLITE_IOCAP_SUBPAGE_READ
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name

@@ -271,18 +271,14 @@ def _fetch_chunks(
         else:
             payloads.append(((number, metric, slot), statistic, first_tick, payload))
     known: dict[bytes, IntArray] = {}
-    buckets: dict[tuple[int, int], IntArray] = {}
+    begin_us: dict[tuple[int, int], IntArray] = {}
     for place, statistic, first_tick, payload in payloads:
         kind = kind_of(payload)
-        ticks = kind[-1]
         if tier == RAW_TIER:
             skipped = first_tick - first_sequences[place[0]]
-            at_us = times[place[0]][skipped : skipped + ticks]
+            at_us = times[place[0]][skipped : skipped + kind[-1]]
         else:
-            at_us = buckets.get((first_tick, ticks), _NO_TIMES)
-            if not at_us.size:
-                at_us = (first_tick + np.arange(ticks, dtype=np.int64)) * TIERS_US[tier]
-                buckets[first_tick, ticks] = at_us
+            at_us = _buckets(tier, first_tick, kind[-1], begin_us)
         if not at_us.size or at_us[0] >= columns.end_us or at_us[-1] < columns.first_us:
             continue
         found.pieces.append(
@@ -296,7 +292,11 @@ def _fetch_chunks(
         )
 
 
-_NO_TIMES: IntArray = np.empty(0, dtype=np.int64)
+def _buckets(tier: int, first: int, count: int, known: dict[tuple[int, int], IntArray]) -> IntArray:
+    """Return when so many buckets begin, one object for all chunks that have the same ones."""
+    if (first, count) not in known:
+        known[first, count] = (first + np.arange(count, dtype=np.int64)) * TIERS_US[tier]
+    return known[first, count]
 
 
 def _shared_members(payload: memoryview, known: dict[bytes, IntArray]) -> IntArray:
