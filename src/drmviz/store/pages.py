@@ -89,8 +89,9 @@ class _MainFile(apsw.VFSFile):
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
-        """Have SQLite keep pages of BLOBs once they are verified: what it may read in parts it reads past its cache."""
-        return super().xDeviceCharacteristics() & ~apsw.SQLITE_IOCAP_SUBPAGE_READ
+        """Have SQLite keep pages of BLOBs for a reader: what it may read in parts it reads past its cache, each time."""
+        able = super().xDeviceCharacteristics()
+        return able & ~apsw.SQLITE_IOCAP_SUBPAGE_READ if self._strict else able
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name
         if offset == 0 and self._checked is None:
