@@ -31,7 +31,7 @@ def rendered(fleet: Fleet, prefix: str) -> Response:
     run = fleet.read(metrics=dashboard.NEEDS, means=dashboard.MEANS)
     if not any(run.is_measured(metric) for metric in dashboard.NEEDS[:3]):
         run = fleet.read(metrics=METRICS)  # reservations stand in
-    text = dashboard.render(run, nonce=nonce, module=f"{prefix}/static/newer.js")
+    text = dashboard.render(run, nonce=nonce, module=f"{prefix}/static/newer.js", icon=f"{prefix}/favicon.ico")
     return Response(text, 200, {"content-security-policy": policy(nonce)}, media_type="text/html")
 
 

@@ -72,10 +72,12 @@ def render(
     title: str | None = None,
     nonce: str | None = None,
     module: str | None = None,
+    icon: str | None = None,
 ) -> str:
     """Return one self-contained HTML page; `theme` fixes what else follows the reader's preference.
 
-    A page that is served has a `nonce` on whatever runs in it, instead of a policy of its own, and may load a `module`.
+    A page that is served has a `nonce` on whatever runs in it, instead of a policy of its own, and may load a `module`
+    and an `icon`.
     The run must hold the means of `NEEDS`. A figure that cannot be drawn costs only itself.
     """
     run = replace(run, means={**run.means, **{metric: run.mean_of(metric) for metric in _RATIOS}})  # needed many times
@@ -107,6 +109,7 @@ def render(
         scripts=scripts([variant.chart for section in sections.values() for variant in section.variants], nonce),
         nonce=nonce,
         module=module,
+        icon=icon,
     )
 
 
