@@ -89,7 +89,7 @@ class _MainFile(apsw.VFSFile):
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
-        """Have SQLite keep pages of BLOBs for a reader: what it may read in parts it reads past its cache, each time."""
+        """Have SQLite keep pages of BLOBs for a reader: what it may read in parts it reads past its cache."""
         able = super().xDeviceCharacteristics()
         return able & ~apsw.SQLITE_IOCAP_SUBPAGE_READ if self._strict else able
 
