@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import churn, drawing, looking_back, overhead, recording, sets
+from benchmarks import churn, drawing, looking_back, overhead, placing, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -37,6 +37,7 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "churn_against_calm": churn.churn_against_calm,
     "churn_size": churn.churn_size,
     "hours_size": looking_back.hours_size,
+    "reserve_release": placing.reserve_release,
     "recorder_overhead": overhead.recorder_overhead,
 }
 
