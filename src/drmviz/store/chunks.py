@@ -80,6 +80,12 @@ def place_of(payload: memoryview) -> tuple[int, int, int]:
     return tier, metric, statistic
 
 
+def kind_of(payload: memoryview) -> tuple[int, int, int, int, int]:
+    """Return (tier, metric, statistic, samples, ticks) of a checked chunk, as its own header says."""
+    _, tier, metric, statistic, _, samples, ticks = _HEADER.unpack_from(payload)
+    return tier, metric, statistic, samples, ticks
+
+
 def members_of(payload: memoryview) -> IntArray:
     """Return the incarnation numbers of a checked chunk."""
     incarnations = _HEADER.unpack_from(payload)[4]
