@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from drmviz.dashboard.access import (
@@ -339,15 +340,50 @@ class _Http(_Watch, HttpToolsProtocol):
 
 
 class _Ws(_Watch, WebSocketsSansIOProtocol):
-    """Ends a handshake that does not come to its end in time."""
+    """Ends a handshake that does not come to its end in time; writes what is encoded already as it is."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.loop.call_later(self.config.patience_s, self._end)
 
+    async def send(self, message: Any) -> None:
+        await self.writable.wait()
+        if self.close_sent and self.initial_response is None:
+            raise ClientDisconnected  # uvicorn takes it for an error of the application that the two crossed
+        encoded = message.get("drmviz.encoded")
+        if encoded is None:
+            await super().send(message)
+        elif self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected
+        else:
+            self.transport.write(encoded)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on; end the connection of who sends a text that is none, which uvicorn logs as its own error."""
+        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            self.frames = []
+            self.conn.fail(1007, "this text is not UTF-8")
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the client takes nothing: then only a later one is (RFC 6455, 5.5.3)."""
+        output = self.conn.data_to_send()
+        if self.writable.is_set():
+            self.transport.write(b"".join(output))
+
     def _end(self) -> None:
         if not self.handshake_complete and not self.transport.is_closing():
             self.transport.abort()
+
+
+def _is_text(parts: list[bytes]) -> bool:
+    try:
+        b"".join(parts).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _bound(host: str, port: int) -> socket.socket:
