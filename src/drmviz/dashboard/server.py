@@ -7,8 +7,10 @@ import errno
 import os
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
+from websockets.frames import Frame
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from drmviz.dashboard.access import (
@@ -35,6 +38,8 @@ from drmviz.errors import InvalidValueError, ServerError, UsageError
 WS_MAX_BYTES = 65_536
 PATIENCE_S = 10.0
 """So long may a client take until its request has come, and take nothing of what is sent to it."""
+_LEAST_TAKEN_BYTES = 16_384
+"""Who takes less than that in the time of its patience drips."""
 _MOST_HEAD_BYTES = 65_536
 _MOST_CONNECTIONS = 2_000
 _STARTING_S = 10.0
@@ -43,6 +48,12 @@ _STOPPING_S = 1.2
 _READING_S = 0.3
 """So long is waited for a window of history that is being read: nobody wants it any more."""
 _KEEP_ALIVE_S = 15
+_PING_S = 10.0
+"""So often is asked whether a viewer is still there, and so long is its answer waited for."""
+_MOST_FRAGMENTS = 64
+_ON_THE_WAY_BYTES = 262_144
+"""What the kernel may hold for one viewer: who is slow gets newer frames, who never reads takes little memory."""
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +174,7 @@ class DashboardServer:
             if self._is_stopped:
                 return
             self._is_stopped = True
-            self._server.should_exit = True
+            self._server.ask_to_stop()
             if self._thread.is_alive():
                 self._thread.join(_STOPPING_S)
             if self._thread.is_alive():
@@ -174,7 +185,7 @@ class DashboardServer:
 
     def ask_to_stop(self) -> None:
         """Let it end soon, and wait for nothing."""
-        self._server.should_exit = True
+        self._server.ask_to_stop()
 
     def _run(self) -> None:
         try:
@@ -192,6 +203,8 @@ class DashboardServer:
             ws=_Ws,
             ws_max_size=WS_MAX_BYTES,
             ws_per_message_deflate=False,
+            ws_ping_interval=_PING_S,
+            ws_ping_timeout=_PING_S,
             lifespan="off",
             log_config=None,
             access_log=False,  # it would hold the token of the first address
@@ -217,17 +230,35 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.is_accepting = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_asked = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.is_accepting.set()
 
+    async def main_loop(self) -> None:
+        """Wait to be asked to stop; each second the Date header of the answers is renewed."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._is_asked.wait()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is idle, and cut off whoever has still not taken all a second later."""
+        """Close what is idle, cut off whoever takes nothing, and a second later whoever has still not taken all."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Watch) and connection.is_stalled:
+                _reset(connection.transport)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            _reset(connection.transport)
+
+    def ask_to_stop(self) -> None:
+        """Let it end soon; any thread may, also before it began and after it ended."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it ended a moment ago
+                self._loop.call_soon_threadsafe(self._is_asked.set)
 
     def cut_off(self) -> None:
         """End every request at once."""
@@ -241,12 +272,17 @@ class _Server(uvicorn.Server):
 
 
 class _Watch:
-    """Cuts a connection off whose client takes nothing of what is sent to it."""
+    """Cuts a connection off whose client takes nothing, or next to nothing, of what is sent to it."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     config: Any  # a _Config
     _stall: asyncio.TimerHandle | None = None
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether more waits to be taken than is put on the way at once."""
+        return self._stall is not None
 
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[misc]
@@ -265,8 +301,8 @@ class _Watch:
         self._stall = self.loop.call_later(self.config.patience_s, self._look, waiting)
 
     def _look(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() >= waited:
-            self.transport.abort()
+        if self.transport.get_write_buffer_size() > waited - _LEAST_TAKEN_BYTES:
+            _reset(self.transport)
         else:
             self._look_again()
 
@@ -336,7 +372,7 @@ class _Http(_Watch, HttpToolsProtocol):
 
     def _end(self) -> None:
         if not self.transport.is_closing():
-            self.transport.abort()
+            _reset(self.transport)
 
 
 class _Ws(_Watch, WebSocketsSansIOProtocol):
@@ -344,6 +380,8 @@ class _Ws(_Watch, WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ON_THE_WAY_BYTES)
         self.loop.call_later(self.config.patience_s, self._end)
 
     async def send(self, message: Any) -> None:
@@ -361,11 +399,22 @@ class _Ws(_Watch, WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         """Hand a message on; end the connection of who sends a text that is none, which uvicorn logs as its own error."""
         if self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            self.frames = []
-            self.conn.fail(1007, "this text is not UTF-8")
-            self.handle_parser_exception()
+            self._refuse(1007, "this text is not UTF-8")
         else:
             super().send_receive_event_to_app()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= _MOST_FRAGMENTS:
+            self._refuse(1008, f"at most {_MOST_FRAGMENTS} fragments make one message")
+        else:
+            super().handle_cont(event)
+
+    def keepalive_timeout(self) -> None:
+        """Let go who answers no ping, unless it lies behind much that is still being taken."""
+        if self.is_stalled:
+            self.pong_timer = self.loop.call_later(_PING_S, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
 
     def handle_ping(self) -> None:
         """Answer, unless the client takes nothing: then only a later one is (RFC 6455, 5.5.3)."""
@@ -373,9 +422,23 @@ class _Ws(_Watch, WebSocketsSansIOProtocol):
         if self.writable.is_set():
             self.transport.write(b"".join(output))
 
+    def _refuse(self, code: int, why: str) -> None:
+        self.frames = []
+        if not self.close_sent:
+            self.conn.fail(code, why)
+            self.handle_parser_exception()
+
     def _end(self) -> None:
         if not self.handshake_complete and not self.transport.is_closing():
-            self.transport.abort()
+            _reset(self.transport)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """End a connection at once, and let the kernel forget what it holds for a client that takes nothing."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing():
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 def _is_text(parts: list[bytes]) -> bool:
