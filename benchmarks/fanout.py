@@ -303,7 +303,7 @@ async def beside_stalled(*, seconds: float, healthy: int = 90, stalled: int = 10
         await settled(server, crowd, healthy)
         alone, _ = await _paced(server, crowd, seconds / 4, [])
         before = server.state()
-        stuck = [_never_reading(server.port) for _ in range(stalled)]
+        stuck = [never_reading(server.port) for _ in range(stalled)]
         share, cut_off = await _paced(server, crowd, seconds, stuck)
         after = server.state()
         stopped_s = server.stop()
@@ -327,14 +327,15 @@ async def _paced(server: Served, crowd: Crowd, seconds: float, stuck: list[socke
         for place, each in enumerate(stuck):
             if _is_over(each):
                 each.close()
-                stuck[place] = _never_reading(server.port)
+                stuck[place] = never_reading(server.port)
                 cut_off += 1
         await asyncio.sleep(max(0.0, begun_s + (number + 1) / _PER_S - loop.time()))
     await asyncio.sleep(0.5)
     return (crowd.taken - before) / (many * len(crowd.viewers)), cut_off
 
 
-def _never_reading(port: int) -> socket.socket:
+def never_reading(port: int) -> socket.socket:
+    """Return a viewer that takes no byte more than the kernel takes for it."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", port))

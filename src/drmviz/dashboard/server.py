@@ -50,6 +50,9 @@ _READING_S = 0.3
 _KEEP_ALIVE_S = 15
 _PING_S = 10.0
 """So often is asked whether a viewer is still there, and so long is its answer waited for."""
+_READ_BYTES = 4096
+_MOST_WAITING = 64
+"""Messages of one viewer that nobody has looked at yet."""
 _MOST_FRAGMENTS = 64
 _ON_THE_WAY_BYTES = 262_144
 """What the kernel may hold for one viewer: who is slow gets newer frames, who never reads takes little memory."""
@@ -396,9 +399,17 @@ class _Ws(_Watch, WebSocketsSansIOProtocol):
         else:
             self.transport.write(encoded)
 
+    def data_received(self, data: bytes) -> None:
+        """Read a little at a time: thousands of tiny messages never lie in memory at once."""
+        for start in range(0, len(data), _READ_BYTES):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + _READ_BYTES])
+
     def send_receive_event_to_app(self) -> None:
         """Hand a message on; end the connection of who sends a text that is none, which uvicorn logs as its own error."""
-        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
+        if self.queue.qsize() >= _MOST_WAITING:
+            self._refuse(1008, f"{_MOST_WAITING} messages wait already")
+        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
             self._refuse(1007, "this text is not UTF-8")
         else:
             super().send_receive_event_to_app()
