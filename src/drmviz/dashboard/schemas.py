@@ -35,6 +35,7 @@ def _one_of(*choices: str) -> Schema:
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_ANYTHING: Schema = {"type": "object"}
 _FLAG: Schema = {"type": "boolean"}
 _TEXT_OR, _NUMBER_OR, _COUNT_OR, _FLAG_OR = (_or_null(each) for each in (_TEXT, _NUMBER, _COUNT, _FLAG))
 _INTEGER_OR = _or_null({"type": "integer"})
@@ -132,7 +133,9 @@ ANSWERS: dict[str, Schema] = {
     ),
     "figures": _object(figures=_list(_object(name=_TEXT, type=_TEXT, title=_TEXT))),
     "status": _object(status=_STATUS, parts=_by_name(_STATUS), drmviz=_TEXT),
-    "openapi.json": _object(openapi=_TEXT, info={"type": "object"}, paths={"type": "object"}),
+    "openapi.json": _object(
+        openapi=_TEXT, info=_ANYTHING, servers=_list(_ANYTHING), paths=_ANYTHING, components=_ANYTHING,
+    ),
     "healthz": _object(healthy=_FLAG),
 }  # fmt: skip
 """By the last part of the path."""
