@@ -1,4 +1,4 @@
-"""Whatever the description of the API allows, and what it does not, is answered as described, and never by a failure."""
+"""Whatever the description of the API allows, and what it does not, is answered as it describes, never by a failure."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_whatever_is_asked_is_answered_as_described(kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("kind", FLEETS)
 def test_two_thousand_questions_are_answered_as_described(kind: str, tmp_path: Path) -> None:
     with served(kind, tmp_path) as server:
-        assert ask_everything(server, each=200) >= 2000
+        assert ask_everything(server, each=110) >= 2000
 
 
 def undeclared(answer: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from benchmarks import fanout
 from benchmarks.fanout import Crowd, Served, never_reading, served, settled
+from benchmarks.fanout_server import TOKEN as SERVED_TOKEN
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.server import DashboardServer
 from tests.dashboards import HANDSHAKE, TOKEN, ask, history, serving
@@ -198,7 +197,7 @@ def test_a_flood_moves_no_memory_and_nobody_else(
     for round_ in range(4):
         if round_ == 1:
             before = apart.state()["rss_bytes"]
-        with looking_on(apart.port, token=fanout.TOKEN) as connection:
+        with looking_on(apart.port, token=SERVED_TOKEN) as connection:
             try:
                 abuse(connection)
                 if code is None:
@@ -211,7 +210,7 @@ def test_a_flood_moves_no_memory_and_nobody_else(
 
     print(f"{abuse.__name__}: {grown / MIB:+.2f} MiB")
     assert grown <= 4 * MIB
-    with looking_on(apart.port, token=fanout.TOKEN) as healthy:
+    with looking_on(apart.port, token=SERVED_TOKEN) as healthy:
         assert healthy.recv(2)[:1] == b"\x81"
 
 
@@ -301,7 +300,7 @@ def test_twenty_connections_that_drip_are_closed_within_25_s(apart: Served) -> N
             connection = socket.create_connection(("127.0.0.1", apart.port))
             connection.sendall(begun)
             drips.append(connection)
-        writing = looking_on(apart.port, token=fanout.TOKEN)
+        writing = looking_on(apart.port, token=SERVED_TOKEN)
         writing.sendall(masked(TEXT, b"", size=1000))
         drips += [writing, never_reading(apart.port)]
     begun_s = time.monotonic()

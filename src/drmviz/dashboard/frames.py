@@ -33,11 +33,13 @@ class Encoded:
 
     @classmethod
     def text(cls, content: bytes) -> Encoded:
-        return cls({"type": "websocket.send", "text": content.decode(), "drmviz.encoded": _framed(_FINAL_TEXT, content)})
+        encoded = _framed(_FINAL_TEXT, content)
+        return cls({"type": "websocket.send", "text": content.decode(), "drmviz.encoded": encoded})
 
     @classmethod
     def binary(cls, content: bytes) -> Encoded:
-        return cls({"type": "websocket.send", "bytes": content, "drmviz.encoded": _framed(_FINAL_BINARY, content)})
+        encoded = _framed(_FINAL_BINARY, content)
+        return cls({"type": "websocket.send", "bytes": content, "drmviz.encoded": encoded})
 
 
 def _framed(first: int, content: bytes) -> bytes:

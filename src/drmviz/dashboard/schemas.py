@@ -76,7 +76,8 @@ _TEST = _object(
     nodeid=_TEXT, outcome=_TEXT, worker=_TEXT, pid=_INTEGER_OR, start_s=_NUMBER, end_s=_NUMBER, duration_s=_NUMBER,
     cpu_s=_NUMBER_OR, memory_bytes=_INTEGER_OR, peak_bytes=_INTEGER_OR, attempts=_COUNT,
 )  # fmt: skip
-_AMOUNTS = _list(_object(currency=_TEXT, basis=_TEXT_OR, amount={"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}))
+_DECIMAL: Schema = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+_AMOUNTS = _list(_object(currency=_TEXT, basis=_TEXT_OR, amount=_DECIMAL))
 _PROVIDER = _object(
     provider=_TEXT, workers=_COUNT_OR, instance_types=_by_name(_COUNT), per_hour=_AMOUNTS, spent=_AMOUNTS,
     unpriced_s=_NUMBER, uncounted_s=_NUMBER, problem=_TEXT_OR, basis_of_count=_one_of("labels", "provider"),
@@ -92,7 +93,7 @@ ANSWERS: dict[str, Schema] = {
     "snapshot": _object(
         run=_RUN, notes=_NOTES, at_s=_NUMBER_OR, sequence=_COUNT_OR, is_being_written=_FLAG, status=_STATUS,
         workers=_list(_object(id=_TEXT, kind=_one_of(*get_args(Kind)), host=_TEXT_OR,
-                              **{metric: _NUMBER_OR for metric in METRICS})),
+                              **dict.fromkeys(METRICS, _NUMBER_OR))),
         fleet=_object(**{metric: _NUMBER_OR for metric in METRICS if metric != "tasks_running"}),
     ),
     "workers": _object(run=_RUN, notes=_NOTES, workers=_list(_WORKER)),

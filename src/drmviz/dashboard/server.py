@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,10 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.utils import ClientDisconnected
-from websockets.frames import Frame
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from drmviz.dashboard.access import (
     Access,
@@ -30,6 +25,7 @@ from drmviz.dashboard.access import (
     is_any_address,
     is_loopback,
 )
+from drmviz.dashboard.connections import PING_S, HttpConnection, Watch, WebSocketConnection, reset
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.routes import Dashboard
 from drmviz.dashboard.viewers import MOST_VIEWERS
@@ -38,9 +34,6 @@ from drmviz.errors import InvalidValueError, ServerError, UsageError
 WS_MAX_BYTES = 65_536
 PATIENCE_S = 10.0
 """So long may a client take until its request has come, and take nothing of what is sent to it."""
-_LEAST_TAKEN_BYTES = 16_384
-"""Who takes less than that in the time of its patience drips."""
-_MOST_HEAD_BYTES = 65_536
 _MOST_CONNECTIONS = 2_000
 _STARTING_S = 10.0
 _CUTTING_OFF_S = 0.4
@@ -48,15 +41,6 @@ _STOPPING_S = 1.2
 _READING_S = 0.3
 """So long is waited for a window of history that is being read: nobody wants it any more."""
 _KEEP_ALIVE_S = 15
-_PING_S = 10.0
-"""So often is asked whether a viewer is still there, and so long is its answer waited for."""
-_READ_BYTES = 4096
-_MOST_WAITING = 64
-"""Messages of one viewer that nobody has looked at yet."""
-_MOST_FRAGMENTS = 64
-_ON_THE_WAY_BYTES = 262_144
-"""What the kernel may hold for one viewer: who is slow gets newer frames, who never reads takes little memory."""
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,12 +186,12 @@ class DashboardServer:
         return _Config(
             patience_s,
             self._dashboard,
-            http=_Http,
-            ws=_Ws,
+            http=HttpConnection,
+            ws=WebSocketConnection,
             ws_max_size=WS_MAX_BYTES,
             ws_per_message_deflate=False,
-            ws_ping_interval=_PING_S,
-            ws_ping_timeout=_PING_S,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
             lifespan="off",
             log_config=None,
             access_log=False,  # it would hold the token of the first address
@@ -250,11 +234,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is idle, cut off whoever takes nothing, and a second later whoever has still not taken all."""
         for connection in list(self.server_state.connections):
-            if isinstance(connection, _Watch) and connection.is_stalled:
-                _reset(connection.transport)
+            if isinstance(connection, Watch) and connection.is_stalled:
+                reset(connection.transport)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            _reset(connection.transport)
+            reset(connection.transport)
 
     def ask_to_stop(self) -> None:
         """Let it end soon; any thread may, also before it began and after it ended."""
@@ -272,192 +256,6 @@ class _Server(uvicorn.Server):
         self.force_exit = True
         for task in self.server_state.tasks:
             task.cancel()
-
-
-class _Watch:
-    """Cuts a connection off whose client takes nothing, or next to nothing, of what is sent to it."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    config: Any  # a _Config
-    _stall: asyncio.TimerHandle | None = None
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether more waits to be taken than is put on the way at once."""
-        return self._stall is not None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()  # type: ignore[misc]
-        self._look_again()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()  # type: ignore[misc]
-        self._forget_stall()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_stall()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    def _look_again(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._stall = self.loop.call_later(self.config.patience_s, self._look, waiting)
-
-    def _look(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() > waited - _LEAST_TAKEN_BYTES:
-            _reset(self.transport)
-        else:
-            self._look_again()
-
-    def _forget_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-
-class _Http(_Watch, HttpToolsProtocol):
-    """Ends a connection whose request does not come to its end in time."""
-
-    _late: asyncio.TimerHandle | None = None
-    _is_in_head = False
-    _head_bytes = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
-        self._await_request()
-
-    def data_received(self, data: bytes) -> None:
-        self._await_request()
-        super().data_received(data)
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The headers are too large.")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._await_request()
-        self._is_in_head, self._head_bytes = True, 0
-
-    def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        super().on_headers_complete()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # nothing that follows can be understood
-
-    def on_message_complete(self) -> None:
-        self._has_come()
-        super().on_message_complete()
-
-    def _should_upgrade(self) -> bool:
-        """Take a handshake for one where it is one: a GET without a body; else it is an ordinary wrong request."""
-        is_plain = self.scope["method"] == "GET" and not any(
-            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
-        return is_plain and super()._should_upgrade()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._has_come()
-        super().handle_websocket_upgrade()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._has_come()
-        super().connection_lost(exc)
-
-    def _await_request(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(self.config.patience_s, self._end)
-
-    def _has_come(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _end(self) -> None:
-        if not self.transport.is_closing():
-            _reset(self.transport)
-
-
-class _Ws(_Watch, WebSocketsSansIOProtocol):
-    """Ends a handshake that does not come to its end in time; writes what is encoded already as it is."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ON_THE_WAY_BYTES)
-        self.loop.call_later(self.config.patience_s, self._end)
-
-    async def send(self, message: Any) -> None:
-        await self.writable.wait()
-        if self.close_sent and self.initial_response is None:
-            raise ClientDisconnected  # uvicorn takes it for an error of the application that the two crossed
-        encoded = message.get("drmviz.encoded")
-        if encoded is None:
-            await super().send(message)
-        elif self.disconnected or self.transport.is_closing():
-            raise ClientDisconnected
-        else:
-            self.transport.write(encoded)
-
-    def data_received(self, data: bytes) -> None:
-        """Read a little at a time: thousands of tiny messages never lie in memory at once."""
-        for start in range(0, len(data), _READ_BYTES):
-            if not self.transport.is_closing():
-                super().data_received(data[start : start + _READ_BYTES])
-
-    def send_receive_event_to_app(self) -> None:
-        """Hand a message on; end the connection of who sends a text that is none, which uvicorn logs as its own error."""
-        if self.queue.qsize() >= _MOST_WAITING:
-            self._refuse(1008, f"{_MOST_WAITING} messages wait already")
-        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            self._refuse(1007, "this text is not UTF-8")
-        else:
-            super().send_receive_event_to_app()
-
-    def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) >= _MOST_FRAGMENTS:
-            self._refuse(1008, f"at most {_MOST_FRAGMENTS} fragments make one message")
-        else:
-            super().handle_cont(event)
-
-    def keepalive_timeout(self) -> None:
-        """Let go who answers no ping, unless it lies behind much that is still being taken."""
-        if self.is_stalled:
-            self.pong_timer = self.loop.call_later(_PING_S, self.keepalive_timeout)
-        else:
-            super().keepalive_timeout()
-
-    def handle_ping(self) -> None:
-        """Answer, unless the client takes nothing: then only a later one is (RFC 6455, 5.5.3)."""
-        output = self.conn.data_to_send()
-        if self.writable.is_set():
-            self.transport.write(b"".join(output))
-
-    def _refuse(self, code: int, why: str) -> None:
-        self.frames = []
-        if not self.close_sent:
-            self.conn.fail(code, why)
-            self.handle_parser_exception()
-
-    def _end(self) -> None:
-        if not self.handshake_complete and not self.transport.is_closing():
-            _reset(self.transport)
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """End a connection at once, and let the kernel forget what it holds for a client that takes nothing."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None and not transport.is_closing():
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
-
-
-def _is_text(parts: list[bytes]) -> bool:
-    try:
-        b"".join(parts).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _bound(host: str, port: int) -> socket.socket:
