@@ -25,7 +25,7 @@ _BINARY, _PING, _PONG = 0x2, 0x9, 0xA
 _HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    f"Authorization: Bearer {TOKEN}\r\n\r\n"
+    "Authorization: Bearer {token}\r\n\r\n"
 )
 Found = TypeVar("Found")
 
@@ -171,7 +171,8 @@ class Viewer(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
-        self.transport.write(_HANDSHAKE.format(port=transport.get_extra_info("peername")[1]).encode())
+        port = transport.get_extra_info("peername")[1]
+        self.transport.write(_HANDSHAKE.format(port=port, token=TOKEN).encode())
 
     def connection_lost(self, error: Exception | None) -> None:
         self._crowd.lost += 1
@@ -346,12 +347,12 @@ async def _paced(server: Served, crowd: Crowd, seconds: float, stuck: list[socke
     return (crowd.taken - before) / (many * len(crowd.viewers)), cut_off
 
 
-def never_reading(port: int) -> socket.socket:
+def never_reading(port: int, *, token: str = TOKEN) -> socket.socket:
     """Return a viewer that takes no byte more than the kernel takes for it."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", port))
-    connection.sendall(_HANDSHAKE.format(port=port).encode())
+    connection.sendall(_HANDSHAKE.format(port=port, token=token).encode())
     return connection
 
 

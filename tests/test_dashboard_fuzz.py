@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -71,6 +72,7 @@ def ask_everything(server: DashboardServer, *, each: int) -> int:
     schema.config.update(base_url=f"http://127.0.0.1:{server.port}")
     count = 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         allowed = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
         cases = allowed

@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,10 @@ from benchmarks.fanout import Crowd, Served, never_reading, served, settled
 from benchmarks.fanout_server import TOKEN as SERVED_TOKEN
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.server import DashboardServer
+from drmviz.live import Hub
+from drmviz.model.run import RunHeader
 from tests.dashboards import HANDSHAKE, TOKEN, ask, history, serving
+from tests.fleets import START_S, KnownFleet
 
 SLACK = 1.3
 MIB = 2**20
@@ -33,7 +37,7 @@ def test_a_frame_costs_no_more_than_so_many_times_a_plain_write_of_it() -> None:
     ours, plain = fanout.run(fanout.cpu_in_turn(("drmviz", 100), ("streams", 100), rounds=5, ticks=20))
 
     print(f"{ours * 1e6:.1f} us CPU per frame, plain streams {plain * 1e6:.1f}")
-    assert ours / plain <= SLACK * 2.5
+    assert ours / plain <= 1.2 * 2.5
 
 
 def test_who_is_there_is_encoded_once_and_not_for_each_viewer_anew() -> None:
@@ -173,7 +177,7 @@ def tiny_messages(connection: socket.socket) -> None:
 
 
 def tiny_pings(connection: socket.socket) -> None:
-    connection.sendall(masked(PING, b"p" * 125) * 20_000)
+    connection.sendall(masked(PING, b"p" * 125) * 100_000)
 
 
 def endless_fragments(connection: socket.socket) -> None:
@@ -183,7 +187,7 @@ def endless_fragments(connection: socket.socket) -> None:
 
 
 def nonsense(connection: socket.socket) -> None:
-    connection.sendall(masked(TEXT, b"?") * 10_000)
+    connection.sendall(masked(TEXT, b"?") * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +197,11 @@ def nonsense(connection: socket.socket) -> None:
 def test_a_flood_moves_no_memory_and_nobody_else(
     apart: Served, abuse: Callable[[socket.socket], None], code: int | None
 ) -> None:
-    """Each flood comes once to warm up, then three times while the memory is looked at."""
-    for round_ in range(4):
-        if round_ == 1:
-            before = apart.state()["rss_bytes"]
+    for _ in range(3):
+        with looking_on(apart.port, token=SERVED_TOKEN) as first:
+            first.recv(1 << 20)
+    before = apart.state()["rss_bytes"]
+    for _ in range(2):
         with looking_on(apart.port, token=SERVED_TOKEN) as connection:
             try:
                 abuse(connection)
@@ -277,6 +282,30 @@ def test_frames_of_chance_leave_no_traceback(dashboard: DashboardServer, caplog:
 
     assert ask(dashboard.port, "/healthz").status == 200
     wait_until(lambda: dashboard.viewers == 0)
+    assert tracebacks(caplog) == []
+
+
+def test_a_tick_that_crosses_the_end_of_a_viewer_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub(RunHeader(id="0123456789ab", title="live", started_at_s=START_S, interval_s=1.0))
+    known, names = KnownFleet(), [f"w{i}" for i in range(100)]
+
+    def tick() -> None:
+        hub.add(known.tick(START_S + hub.ticks, names))
+
+    tick()
+    with serving(Fleet([tmp_path / "none"], hub=hub)) as server, never_reading(server.port, token=TOKEN) as stuck:
+        wait_until(lambda: server.viewers == 1)
+        (connection,) = server._server.server_state.connections
+        while not connection.transport.get_write_buffer_size():
+            tick()
+            select.select([], [], [], 0.002)
+        connection.loop.call_soon_threadsafe(connection.keepalive_timeout)
+        wait_until(lambda: connection.transport.is_closing())
+        tick()  # something waits for the viewer still, so its end has not come yet
+        select.select([], [], [], 0.1)
+        stuck.close()
+        wait_until(lambda: server.viewers == 0)
+
     assert tracebacks(caplog) == []
 
 

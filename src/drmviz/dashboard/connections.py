@@ -141,13 +141,11 @@ class WebSocketConnection(Watch, WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         await self.writable.wait()
-        if self.close_sent and self.initial_response is None:
-            raise ClientDisconnected  # uvicorn takes it for an error of the application that the two crossed
+        if self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected  # uvicorn takes a message that crosses the end for an error of the application
         encoded = message.get("drmviz.encoded")
         if encoded is None:
             await super().send(message)
-        elif self.disconnected or self.transport.is_closing():
-            raise ClientDisconnected
         else:
             self.transport.write(encoded)
 
