@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import churn, drawing, looking_back, overhead, placing, recording, sets
+from benchmarks import churn, drawing, fanout, looking_back, overhead, placing, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -39,6 +39,11 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "hours_size": looking_back.hours_size,
     "reserve_release": placing.reserve_release,
     "recorder_overhead": overhead.recorder_overhead,
+    "fanout_cpu": fanout.fanout_cpu,
+    "fanout_churn": fanout.fanout_churn,
+    "fanout_stalled": fanout.fanout_stalled,
+    "fanout_memory": fanout.fanout_memory,
+    "viewer_memory": fanout.viewer_memory,
 }
 
 
