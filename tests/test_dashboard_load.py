@@ -17,6 +17,7 @@ import pytest
 from benchmarks import fanout
 from benchmarks.fanout import Crowd, Served, never_reading, served, settled
 from benchmarks.fanout_server import TOKEN as SERVED_TOKEN
+from drmviz.dashboard.connections import WebSocketConnection
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.server import DashboardServer
 from drmviz.live import Hub
@@ -297,6 +298,7 @@ def test_a_tick_that_crosses_the_end_of_a_viewer_is_no_error(tmp_path: Path, cap
     with serving(Fleet([tmp_path / "none"], hub=hub)) as server, never_reading(server.port, token=TOKEN) as stuck:
         wait_until(lambda: server.viewers == 1)
         (connection,) = cast("set[Any]", server._server.server_state.connections)
+        assert isinstance(connection, WebSocketConnection)
         while not connection.transport.get_write_buffer_size():
             tick()
             select.select([], [], [], 0.002)
