@@ -5,6 +5,7 @@ pytest reads this file also when somebody else's suite is run in the folder abov
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from tests.commands import Bench
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C as a terminal gives it: a shell that starts the suite in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ _EVERYWHERE = {
 _LOG_IN = "Open the address with the token that was printed at the start, or send Authorization: Bearer TOKEN."
 _OPENS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>drmviz</title>
+<link rel="icon" href="{icon}">
 <meta http-equiv="refresh" content="0; url={url}"></head>
 <body><p><a href="{url}">Open the dashboard</a></p></body></html>
 """
@@ -142,8 +143,15 @@ class Guard:
         After a redirect that another site's link began browsers would not send a strict cookie.
         """
         url = scope["path"] + (f"?{urlencode(asked)}" if asked else "")
-        page = _OPENS.format(url=html.escape(url, quote=True))
-        return Response(page, 200, {"set-cookie": self._access.set_cookie()}, media_type="text/html")
+        page = _OPENS.format(
+            url=html.escape(url, quote=True),
+            icon=html.escape(f"{scope.get('root_path', '')}{self._access.prefix}/favicon.ico", quote=True),
+        )
+        headers = {
+            "set-cookie": self._access.set_cookie(),
+            "content-security-policy": f"{LOCKED_POLICY}; img-src 'self'",
+        }
+        return Response(page, 200, headers, media_type="text/html")
 
 
 def _misused(scope: Scope, headers: Headers, decision: Decision | None) -> Response | None:

@@ -104,6 +104,7 @@ def told(run: Run, of: Overview, *, theme: ThemeName | None = None, title: str |
         "of": of,
         "nonce": None,
         "module": None,
+        "icon": None,
     }
 
 

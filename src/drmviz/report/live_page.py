@@ -44,11 +44,15 @@ def render(run: Run, of: Overview, *, nonce: str, facts: Markup, prefix: str) ->
     """
     static = f"{prefix}/static"
     drawing = Markup('<script{} src="{}/drawing.js" defer></script>').format(nonce_attribute(nonce), static)
-    given = told(run, of) | {"nonce": nonce, "module": f"{static}/page.js", "scripts": drawing}
+    given = told(run, of) | {
+        "nonce": nonce,
+        "module": f"{static}/page.js",
+        "scripts": drawing,
+        "icon": f"{prefix}/favicon.ico",
+    }
     return template("live.html.j2").render(
         **given,
         facts=facts,
-        icon=f"{prefix}/favicon.ico",
         outlines=[outline for id_, outline in OUTLINES.items() if id_ != "use"],
         tabs=TABS,
         ranges=[(seconds, duration(seconds)) for seconds in RANGES_S],

@@ -57,6 +57,7 @@ def render(run: Run, host_run: Run | None = None, *, theme: Literal["light", "da
         scripts=scripts(drawn),
         nonce=None,
         module=None,
+        icon=None,
         slowest=sums.table.slowest(TOP),
         hungriest=sums.table.hungriest(TOP),
         all_tests=sums.table.rows[:MOST_TESTS],

@@ -118,7 +118,8 @@ def _check_ours(pages: PageFile) -> None:
             pages.path, "it is not a drmviz store: another program's SQLite file", remedy="Name another file."
         )
     version = pages.header_number(60) or 0
-    if is_marked and not version and pages.first is not None and pages.first[100:105] == _NO_TABLES:
+    is_begun = pages.first is not None and pages.first[100:105] == _NO_TABLES and pages.log_loss is None
+    if is_marked and not version and is_begun:
         raise StoreError(pages.path, BEGUN, remedy="`drmviz runs` lists what is recorded.")
     if version > SCHEMA_VERSION and is_marked:
         raise StoreError(
