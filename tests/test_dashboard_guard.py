@@ -228,7 +228,7 @@ def test_only_what_is_named_here_is_open_and_every_route_has_a_decision() -> Non
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.decision.who == "anybody"} == OPEN
     assert len({endpoint.path for endpoint in ENDPOINTS}) == len(ENDPOINTS)
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.decision.is_page} == {"/", "/drm-dashboard"}
-    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.decision.writes]
+    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.decision.methods != ("GET", "HEAD")]
 
 
 def test_the_paths_that_were_promised_are_there() -> None:
@@ -264,7 +264,7 @@ def test_a_route_about_which_nothing_was_decided_is_not_there_even_with_the_toke
 
     inner = Starlette(routes=[Route("/decided", ran, methods=["GET", "POST"]), Route("/forgotten", ran)])
     access = Access(token=TOKEN, port=80)
-    guard = Guard(inner, access, {"/decided": Decision(who="token", writes=True)})
+    guard = Guard(inner, access, {"/decided": Decision(who="token", methods=("GET", "POST"))})
     page = ("Cookie", f"drmviz_80={access.session}")
 
     async def everything() -> list[int]:

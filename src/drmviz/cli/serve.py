@@ -29,7 +29,8 @@ def serve(
 ) -> None:
     """Serve the dashboard and the API of a recorded history until SIGINT or SIGTERM."""
     from drmviz.dashboard.fleet import Fleet
-    from drmviz.dashboard.server import DashboardServer, Serving
+    from drmviz.dashboard.listening import Serving
+    from drmviz.dashboard.server import DashboardServer
 
     serving = Serving(
         host=host,

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
+from drmviz.dashboard.fleet import Fleet
 from drmviz.errors import InvalidValueError
 from drmviz.figures import load, saving
 from drmviz.model.run import Run
@@ -22,7 +23,7 @@ from drmviz.visualization.asking import Asked, Options, read_options
 from drmviz.visualization.collection import Collection, begin
 from drmviz.visualization.given import STORE_NAME, Given, Settings, checked_bool, checked_path
 from drmviz.visualization.history import History, Needs
-from drmviz.visualization.serving import Serving
+from drmviz.visualization.serving import Serving, fleet_of
 from drmviz.visualization.targets import asked_path, kind_of, save_new, stamped
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ class DRMVisualization:
         )
         self._clock = given.clock if clock is None else clock
         self._collection: Collection | None = None
-        self._serving = Serving()
-        finalize(self, self._serving.ask_to_stop)
+        self.serving = Serving()
+        """The server of its dashboard."""
+        finalize(self, self.serving.ask_to_stop)
         if given.history is not None:
             if store is not None:
                 raise InvalidValueError(
@@ -199,20 +201,22 @@ class DRMVisualization:
             InvalidValueError, UsageError: the address makes no sense, or another one is served already.
             ServerError: somebody else has that port.
         """
-        return self._serving.start(
-            self.store, self._collection, host=host, port=self.settings.dashboard_port if port is None else port
-        )
+        return self.serving.start(self.fleet(), host=host, port=self.settings.dashboard_port if port is None else port)
+
+    def fleet(self) -> Fleet:
+        """Return what its dashboard shows, for an application that serves it itself."""
+        return fleet_of(self.store, self._collection)
 
     def stop_dashboard_server(self) -> None:
         """End the server, within two seconds; calling it again does nothing."""
-        self._serving.stop()
+        self.serving.stop()
 
     def cleanup(self) -> None:
         """End server and collection, within two seconds; what was recorded can still be drawn. Again does nothing.
 
         A source that is stuck in its call is named in `statuses`.
         """
-        self._serving.stop()
+        self.serving.stop()
         if self._collection is not None:
             self._collection.close()
         self._history.forget()
