@@ -276,8 +276,17 @@ def test_figures_are_served_one_by_one_in_a_sandbox_and_the_folder_never(still: 
             assert policy.endswith("frame-ancestors 'self'")
             assert "x-frame-options" not in reply.headers
             assert reply.headers["x-content-type-options"] == "nosniff"
-        for path in ("history.drmviz", "visualization_registry.json", "dashboard.html", "tabs.html",
-                     "figures/", "figures/../history.drmviz", "figures/history.drmviz", "figures/%2e%2e/history.drmviz"):  # fmt: skip
+        beside = (
+            "history.drmviz",
+            "visualization_registry.json",
+            "dashboard.html",
+            "tabs.html",
+            "figures/",
+            "figures/../history.drmviz",
+            "figures/history.drmviz",
+            "figures/%2e%2e/history.drmviz",
+        )
+        for path in beside:
             assert ask(port, f"/team/drm/{path}", headers=[BEARER]).status == 404, path
 
 
