@@ -35,8 +35,16 @@ if TYPE_CHECKING:
 
 _INTERVAL_S = 1.0
 _REFUSALS = (
-    ImportError, SyntaxError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, OSError, RuntimeError,
-)  # fmt: skip
+    ImportError,
+    SyntaxError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    OSError,
+    RuntimeError,
+)
 """What a module that is imported, and a constructor, may raise."""
 
 
