@@ -31,6 +31,7 @@ from drmviz.errors import InvalidValueError, ServerError, UsageError
 from dynamic_resource_management_visualization import DRMVisualizationIntegration
 from tests.dashboards import HANDSHAKE, TOKEN, Reply, ask
 from tests.hosting import hosted
+from tests.proxies import free_port
 
 BEARER = ("Authorization", f"Bearer {TOKEN}")
 TYPES = (
@@ -630,11 +631,6 @@ def test_a_page_on_another_server_shows_a_figure_where_it_may_and_nothing_where_
             assert page.locator("iframe").content_frame.locator("[data-drawn]").count() == 0
             assert any("frame-ancestors" in text for text in refused), refused
     page.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @pytest.mark.browser
