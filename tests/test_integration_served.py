@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -578,6 +580,73 @@ def test_a_weak_token_is_refused_when_somebody_is_to_be_let_in(tmp_path: Path, m
         monkeypatch.delenv("DRMVIZ_TOKEN")
         assert len(integration.token) == 43
         assert integration.token == integration.token
+
+
+# processes
+
+SERVING = """
+import sys, uvicorn
+from dynamic_resource_manager import DynamicResourceManager
+from dynamic_resource_management_visualization import DRMVisualizationIntegration
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+folder, worker, port = sys.argv[1:]
+manager = None
+if worker:
+    manager = DynamicResourceManager()
+    manager.register_worker(worker, {"cpu": {"cores": 4}})
+    manager.record_usage(worker, cpu_ratio=0.5)
+integration = DRMVisualizationIntegration(folder, 60, manager)
+if worker:
+    assert len(integration.update_visualizations(force=True)) == 6
+print("serves", flush=True)
+app = Starlette(routes=[Mount("/team/drm", integration.asgi_app())])
+uvicorn.run(app, port=int(port), log_config=None, ws="websockets-sansio")
+"""
+
+
+@contextmanager
+def process_serving(folder: Path, worker: str, port: int) -> Iterator[subprocess.Popen[str]]:
+    program = [sys.executable, "-W", "error", "-c", SERVING, str(folder), worker, str(port)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line == "serves\n", process.communicate()[1]
+        deadline_s = time.monotonic() + 20
+        while True:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline_s
+            with suppress(ConnectionRefusedError):
+                ask(port, "/team/drm/healthz")
+                break
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+def test_processes_that_share_a_folder_show_the_same_figures_also_after_one_was_killed_and_began_again(
+    tmp_path: Path,
+) -> None:
+    draws, looks = free_port(), free_port()
+    with process_serving(tmp_path, "first", draws), process_serving(tmp_path, "", looks):
+        cookie = ("Cookie", ask(draws, f"/team/drm/?token={TOKEN}").headers["set-cookie"].partition(";")[0])
+        for port in (draws, looks):
+            assert len(Page(ask(port, "/team/drm/", headers=[BEARER])).all("iframe", "data-src")) == 6
+        shown = [ask(port, "/team/drm/figures/resource_heatmap", headers=[BEARER]).body for port in (draws, looks)]
+        assert shown[0] == shown[1]
+        assert b"first" in shown[0]
+    with process_serving(tmp_path, "", looks), process_serving(tmp_path, "second", draws):
+        assert ask(draws, "/team/drm/", headers=[cookie]).status == 200, "a session outlives a restart with its token"
+        assert [each["id"] for each in read(draws, "/team/drm/api/v1/snapshot")["workers"]] == ["second"]
+        assert [each["id"] for each in read(looks, "/team/drm/api/v1/snapshot")["workers"]] == ["second"]
+        shown = [ask(port, "/team/drm/figures/resource_heatmap", headers=[BEARER]).body for port in (draws, looks)]
+        assert shown[0] == shown[1]
+        assert b"second" in shown[1]
+    assert set(json.loads((tmp_path / "visualization_registry.json").read_bytes())) == set(TYPES)
 
 
 # as a browser shows it

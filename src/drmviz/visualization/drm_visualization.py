@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
 from drmviz.dashboard.fleet import Fleet
+from drmviz.dashboard.listening import Listening
 from drmviz.errors import InvalidValueError
 from drmviz.figures import load, saving
 from drmviz.model.run import Run
@@ -187,11 +188,11 @@ class DRMVisualization:
         asked = read_options(options)
         return saving.figure(name, self._window(asked, _needs(name, asked)), asked.options)
 
-    def start_dashboard_server(self, port: int | None = None, host: str = "127.0.0.1") -> str:
+    def start_dashboard_server(self, port: int | Listening | None = None, host: str = "127.0.0.1") -> str:
         """Serve the dashboard and the API of this run, and return the address to open, with its token.
 
         Args:
-            port: `dashboard_port` when None; 0 is any free one.
+            port: `dashboard_port` when None; 0 is any free one; or one that is held already, with its own address.
             host: an address of this machine that only this machine reaches; `drmviz serve` has more to say.
 
         Returns:

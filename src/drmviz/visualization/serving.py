@@ -48,13 +48,14 @@ class Serving:
         fleet: Fleet,
         *,
         host: str,
-        port: int,
+        port: int | Listening,
         token: str | None = None,
         more: Sequence[Endpoint] = (),
     ) -> str:
         """Serve it, and return the address to open.
 
-        `token` lets in; a new one when None. `more` is answered beside what every dashboard answers.
+        A port that is held already is let go with the server. `token` lets in; a new one when None. `more` is answered
+        beside what every dashboard answers.
 
         Raises:
             InvalidValueError, UsageError: the address makes no sense, or another one is served already.
@@ -62,12 +63,12 @@ class Serving:
         """
         with self._lock:
             if self._server is not None:
-                if host == self._host and port in (0, self._server.port):
+                if host == self._host and not isinstance(port, Listening) and port in (0, self._server.port):
                     return self._server.url
                 raise UsageError(
                     f"The dashboard is served on port {self._server.port} already. Call stop_dashboard_server() first."
                 )
-            listening = Listening(Options(host=host, port=port), token=token)
+            listening = port if isinstance(port, Listening) else Listening(Options(host=host, port=port), token=token)
             from drmviz.dashboard.routes import ENDPOINTS  # on first use: most who draw pictures serve nothing
             from drmviz.dashboard.server import DashboardServer
 
