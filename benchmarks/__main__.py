@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import churn, drawing, looking_back, overhead, recording, sets
+from benchmarks import churn, drawing, fanout, looking_back, overhead, placing, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -27,7 +27,9 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "ten_times_png": sets.ten_times_png,
     "day_heatmap": looking_back.day_heatmap,
     "last_hour_heatmap": looking_back.last_hour_heatmap,
+    "last_hour_averaged": looking_back.last_hour_averaged,
     "day_curve": looking_back.day_curve,
+    "first_day_curve": looking_back.first_day_curve,
     "day_size": looking_back.day_size,
     "month_heatmap": looking_back.month_heatmap,
     "churn_sealing": churn.churn_sealing,
@@ -35,7 +37,13 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "churn_against_calm": churn.churn_against_calm,
     "churn_size": churn.churn_size,
     "hours_size": looking_back.hours_size,
+    "reserve_release": placing.reserve_release,
     "recorder_overhead": overhead.recorder_overhead,
+    "fanout_cpu": fanout.fanout_cpu,
+    "fanout_churn": fanout.fanout_churn,
+    "fanout_stalled": fanout.fanout_stalled,
+    "fanout_memory": fanout.fanout_memory,
+    "viewer_memory": fanout.viewer_memory,
 }
 
 

@@ -36,7 +36,19 @@ METRIC: Metric = "cpu_ratio"
 """The one whose raw numbers lie beside the file."""
 MONTH_DAYS = 30
 _DECISION_EVERY_S = 600
-_MODULES = ("chunks", "connections", "pages", "recording", "rollups", "rosters", "schema", "sealing")
+_MODULES = (
+    "bodies",
+    "chunks",
+    "connections",
+    "counted",
+    "pages",
+    "recording",
+    "rollups",
+    "rosters",
+    "schema",
+    "sealing",
+    "shelving",
+)
 
 
 class Unhurried:

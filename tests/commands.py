@@ -13,7 +13,7 @@ from typing import Any
 from drmviz.model.run import Run
 from drmviz.store import Store
 
-WITHOUT_CACHE = ("-p", "no:cacheprovider")
+WITHOUT_CACHE = ("-p", "no:cacheprovider", "-p", "no:schemathesis")  # the latter takes a second to load
 
 
 @dataclass(frozen=True)

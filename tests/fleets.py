@@ -64,6 +64,8 @@ def written(path: Path, ticks: Sequence[Tick], *, interval_s: float = 1.0, title
         for tick in ticks:
             recording.append(tick)
         recording.finish(ticks[-1].at_s)
+        while writer.advance_sealing(1.0):  # all of it, however busy the machine is
+            pass
 
 
 @contextmanager

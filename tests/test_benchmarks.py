@@ -27,15 +27,14 @@ def test_files_are_as_small_as_promised(name: str) -> None:
     assert row.holds, row
 
 
-def test_an_hour_of_history_stays_as_small_beside_parquet_as_it_is(
+def test_an_hour_of_history_is_as_small_beside_parquet_as_promised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    row = ROWS["hours_size"](200, 3600)  # misses what the benchmark aims at: this keeps it from growing
+    row = ROWS["hours_size"](200, 3600)
 
-    assert row.ratio <= 2.6, row
-    assert row.ours <= 7.5, row
+    assert row.holds, row
 
 
 def test_no_step_of_packing_ten_thousand_workers_takes_a_slice_of_its_own() -> None:
@@ -57,4 +56,4 @@ def test_a_life_of_ten_ticks_takes_no_more_bytes_than_it_does() -> None:
     """It misses what the benchmark aims at: this keeps it from growing."""
     row = ROWS["churn_size"](200, 3600)
 
-    assert row.ours <= 60, row
+    assert row.ours <= 40, row

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from types import TracebackType
 
 import numpy as np
@@ -155,7 +155,9 @@ class Hub:
     def after(self, number: int) -> list[LiveTick]:
         """Return the ticks held whose number is higher; the first one tells whether some in between are gone."""
         with self._lock:
-            return [held.live for held in self._held if held.live.number > number]
+            many = self._count - 1 - number  # what is held is counted without a gap, up to the newest
+            newest_first = [held.live for held in islice(reversed(self._held), max(0, many))]
+        return newest_first[::-1]
 
     def subscribe(self, *, at_most: int = 16) -> Subscription:
         """Return a queue of the ticks from now on that holds `at_most`; who is slower than that loses the oldest."""

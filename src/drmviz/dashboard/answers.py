@@ -14,6 +14,7 @@ from drmviz import __version__
 from drmviz.analysis.cost import Money, ProviderCost, cloud_cost
 from drmviz.analysis.efficiency import RESOURCES, Allotment, Resource, allotment, total, why_unknown
 from drmviz.dashboard.fleet import Fleet
+from drmviz.errors import InvalidValueError
 from drmviz.figures import FIGURES
 from drmviz.model.metrics import METRICS, FloatArray, Statistic
 from drmviz.model.run import Run
@@ -84,6 +85,8 @@ def series(fleet: Fleet, query: Query) -> Answer:
     run = _read(
         fleet, query, columns=query["points"], metrics=(metric,), statistics=_LEVELS, workers=(query["worker"],)
     )
+    if not run.workers:  # nobody was there yet, so nobody is unknown to the history
+        raise InvalidValueError("worker", query["worker"], "was not there")
     return {
         "worker": query["worker"],
         "metric": metric,

@@ -8,6 +8,7 @@ metrics of the channel in the order of the API, the workers in that of the roste
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,35 @@ from drmviz.report.tables import decision_json
 MAGIC = b"DRMV"
 VERSION = 1
 HEADER = struct.Struct("<4sHHIIdII")
+_FINAL_TEXT, _FINAL_BINARY = 0x81, 0x82
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A message and the WebSocket frame around it, made once whatever the number of viewers."""
+
+    message: dict[str, Any]
+    """As ASGI has it; a server that knows `drmviz.encoded` writes that as it is."""
+
+    @classmethod
+    def text(cls, content: bytes) -> Encoded:
+        encoded = _framed(_FINAL_TEXT, content)
+        return cls({"type": "websocket.send", "text": content.decode(), "drmviz.encoded": encoded})
+
+    @classmethod
+    def binary(cls, content: bytes) -> Encoded:
+        encoded = _framed(_FINAL_BINARY, content)
+        return cls({"type": "websocket.send", "bytes": content, "drmviz.encoded": encoded})
+
+
+def _framed(first: int, content: bytes) -> bytes:
+    """Return one whole frame as a server sends it (RFC 6455, 5.2): not masked, not in fragments."""
+    size = len(content)
+    if size < 126:
+        return struct.pack("!BB", first, size) + content
+    if size < 2**16:
+        return struct.pack("!BBH", first, 126, size) + content
+    return struct.pack("!BBQ", first, 127, size) + content
 
 
 def frame(live: LiveTick, metric: Metric | None = None) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from drmviz import __version__
+from drmviz.dashboard.schemas import ANSWERS
 
 if TYPE_CHECKING:
     from drmviz.dashboard.routes import Endpoint
@@ -49,6 +50,7 @@ def document(endpoints: Iterable[Endpoint], prefix: str = "") -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     is_open = endpoint.decision.who == "anybody"
+    schema = ANSWERS.get(endpoint.path.rpartition("/")[2], {"type": "string"})
     return {
         "operationId": endpoint.path.strip("/").replace("/", "_").replace(".", "_") or "page",
         "summary": endpoint.said,
@@ -64,7 +66,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             for parameter in endpoint.parameters
         ],
         "responses": {
-            "200": {"description": endpoint.said, "content": {endpoint.media_type: {}}},
+            "200": {"description": endpoint.said, "content": {endpoint.media_type: {"schema": schema}}},
             "default": _PROBLEM,
         },
     }

@@ -101,17 +101,23 @@ def metric(**more: Any) -> Parameter:
     )  # fmt: skip
 
 
+_MOMENT = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "exclusiveMaximum": _LATEST_S},
+        {"type": "string", "format": "date-time"},
+    ]
+}
 STATISTIC = Parameter(
     name="statistic", said="how the ticks of a column become one number", default="mean",
     schema={"type": "string", "enum": list(DRAWN_STATISTICS), "default": "mean"}, read=_one_of(*DRAWN_STATISTICS),
 )  # fmt: skip
 START = Parameter(
     name="start", said="epoch seconds or ISO 8601; the run's beginning by default",
-    schema={"type": "string"}, read=_moment,
+    schema=_MOMENT, read=_moment,
 )  # fmt: skip
 END = Parameter(
     name="end", said="the same, not included; just after the newest tick by default",
-    schema={"type": "string"}, read=_moment,
+    schema=_MOMENT, read=_moment,
 )  # fmt: skip
 WORKER = Parameter(name="worker", said="the id of a worker", schema={"type": "string"}, read=_text, is_required=True)
 

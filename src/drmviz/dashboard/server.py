@@ -6,12 +6,12 @@ import asyncio
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from drmviz.dashboard.connections import PING_S, HttpConnection, Watch, WebSocketConnection, reset
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.listening import Listening, Serving
 from drmviz.dashboard.routes import ENDPOINTS, Dashboard, Endpoint
@@ -21,7 +21,6 @@ from drmviz.errors import ServerError
 WS_MAX_BYTES = 65_536
 PATIENCE_S = 10.0
 """So long may a client take until its request has come, and take nothing of what is sent to it."""
-_MOST_HEAD_BYTES = 65_536
 _MOST_CONNECTIONS = 2_000
 _STARTING_S = 10.0
 _CUTTING_OFF_S = 0.4
@@ -95,7 +94,7 @@ class DashboardServer:
             if self._is_stopped:
                 return
             self._is_stopped = True
-            self._server.should_exit = True
+            self._server.ask_to_stop()
             if self._thread.is_alive():
                 self._thread.join(_STOPPING_S)
             if self._thread.is_alive():
@@ -106,7 +105,7 @@ class DashboardServer:
 
     def ask_to_stop(self) -> None:
         """Let it end soon, and wait for nothing."""
-        self._server.should_exit = True
+        self._server.ask_to_stop()
 
     def _run(self) -> None:
         try:
@@ -120,10 +119,12 @@ class DashboardServer:
         return _Config(
             patience_s,
             self._dashboard,
-            http=_Http,
-            ws=_Ws,
+            http=HttpConnection,
+            ws=WebSocketConnection,
             ws_max_size=WS_MAX_BYTES,
             ws_per_message_deflate=False,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
             lifespan="off",
             log_config=None,
             access_log=False,  # it would hold the token of the first address
@@ -149,17 +150,35 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.is_accepting = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_asked = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self.is_accepting.set()
 
+    async def main_loop(self) -> None:
+        """Wait to be asked to stop; each second the Date header of the answers is renewed."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._is_asked.wait()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is idle, and cut off whoever has still not taken all a second later."""
+        """Close what is idle, cut off whoever takes nothing, and a second later whoever has still not taken all."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Watch) and connection.is_stalled:
+                reset(connection.transport)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            reset(connection.transport)
+
+    def ask_to_stop(self) -> None:
+        """Let it end soon; any thread may, also before it began and after it ended."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it ended a moment ago
+                self._loop.call_soon_threadsafe(self._is_asked.set)
 
     def cut_off(self) -> None:
         """End every request at once."""
@@ -170,114 +189,3 @@ class _Server(uvicorn.Server):
         self.force_exit = True
         for task in self.server_state.tasks:
             task.cancel()
-
-
-class _Watch:
-    """Cuts a connection off whose client takes nothing of what is sent to it."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    config: Any  # a _Config
-    _stall: asyncio.TimerHandle | None = None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()  # type: ignore[misc]
-        self._look_again()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()  # type: ignore[misc]
-        self._forget_stall()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_stall()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    def _look_again(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._stall = self.loop.call_later(self.config.patience_s, self._look, waiting)
-
-    def _look(self, waited: int) -> None:
-        if self.transport.get_write_buffer_size() >= waited:
-            self.transport.abort()
-        else:
-            self._look_again()
-
-    def _forget_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-
-class _Http(_Watch, HttpToolsProtocol):
-    """Ends a connection whose request does not come to its end in time."""
-
-    _late: asyncio.TimerHandle | None = None
-    _is_in_head = False
-    _head_bytes = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
-        self._await_request()
-
-    def data_received(self, data: bytes) -> None:
-        self._await_request()
-        super().data_received(data)
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The headers are too large.")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._await_request()
-        self._is_in_head, self._head_bytes = True, 0
-
-    def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        super().on_headers_complete()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # nothing that follows can be understood
-
-    def on_message_complete(self) -> None:
-        self._has_come()
-        super().on_message_complete()
-
-    def _should_upgrade(self) -> bool:
-        """Take a handshake for one where it is one: a GET without a body; else it is an ordinary wrong request."""
-        is_plain = self.scope["method"] == "GET" and not any(
-            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
-        return is_plain and super()._should_upgrade()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._has_come()
-        super().handle_websocket_upgrade()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._has_come()
-        super().connection_lost(exc)
-
-    def _await_request(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(self.config.patience_s, self._end)
-
-    def _has_come(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _end(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.abort()
-
-
-class _Ws(_Watch, WebSocketsSansIOProtocol):
-    """Ends a handshake that does not come to its end in time."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.loop.call_later(self.config.patience_s, self._end)
-
-    def _end(self) -> None:
-        if not self.handshake_complete and not self.transport.is_closing():
-            self.transport.abort()

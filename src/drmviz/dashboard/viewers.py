@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from drmviz.dashboard import answers, frames
 from drmviz.dashboard.fleet import Fleet
+from drmviz.dashboard.frames import Encoded
 from drmviz.dashboard.problems import problem, problem_of
 from drmviz.dashboard.query import Parameter, read_query
 from drmviz.errors import DRMVizError, StoreError
@@ -20,8 +21,9 @@ from drmviz.model.metrics import Metric
 from drmviz.model.samples import Roster
 
 MOST_VIEWERS = 1000
-PATIENCE_S = 10.0
-"""Who takes nothing for so long is let go."""
+_CLOSING_S = 10.0
+_EVENTS_KEPT = 64
+"""Of so many ticks the events are kept as they are sent."""
 _POLL_S = 1.0
 _NOT_UNDERSTOOD = 1008
 
@@ -38,8 +40,10 @@ class Viewers:
         self._poll_s = poll_s
         self._viewers: set[_Viewer] = set()
         self._following: asyncio.Task[None] | None = None
-        self._encoded: dict[Metric | None, tuple[int, bytes]] = {}
-        self._snapshot: tuple[object, bytes] | None = None
+        self._encoded: dict[Metric | None, tuple[int, Encoded]] = {}
+        self._events: dict[int, Encoded | None] = {}
+        self._roster: tuple[Roster, Encoded] | None = None
+        self._snapshot: tuple[object, Encoded] | None = None
         self._snapshot_lock = asyncio.Lock()
 
     @property
@@ -128,7 +132,8 @@ class Viewers:
         if asked is not None:
             again = hub.after(asked)
             if again and again[0].number > asked + 1:
-                await viewer.send(orjson.dumps({"type": "gap", "from": asked + 1, "to": again[0].number - 1}))
+                gap = {"type": "gap", "from": asked + 1, "to": again[0].number - 1}
+                await viewer.send(Encoded.text(orjson.dumps(gap)))
             await self._send_frames(viewer, again)
             return again[-1].number if again else sent
         new = hub.after(sent)
@@ -145,24 +150,34 @@ class Viewers:
                 await self._send_events(viewer, live)
             if viewer.roster is not live.tick.roster:
                 viewer.roster = live.tick.roster
-                await viewer.send(orjson.dumps(frames.roster_event(live.tick.roster)))
-            await viewer.send_bytes(self._frame(live, viewer.metric))
+                await viewer.send(self._who(live.tick.roster))
+            await viewer.send(self._frame(live, viewer.metric))
 
     async def _send_events(self, viewer: _Viewer, live: LiveTick) -> None:
-        happened = frames.events(live)
-        if happened:
+        if live.number not in self._events:
+            if len(self._events) >= _EVENTS_KEPT:
+                self._events.clear()
+            happened = frames.events(live)
             said = {"type": "events", "sequence": live.number, "events": happened}
-            await viewer.send(orjson.dumps(said))
+            self._events[live.number] = Encoded.text(orjson.dumps(said)) if happened else None
+        if (encoded := self._events[live.number]) is not None:
+            await viewer.send(encoded)
 
-    def _frame(self, live: LiveTick, metric: Metric | None) -> bytes:
-        number, encoded = self._encoded.get(metric, (-1, b""))
-        if number != live.number:
-            encoded = frames.frame(live, metric)
-            if number < live.number:  # one that catches up takes nothing from the others
-                self._encoded[metric] = live.number, encoded
+    def _who(self, roster: Roster) -> Encoded:
+        if self._roster is None or self._roster[0] is not roster:
+            self._roster = roster, Encoded.text(orjson.dumps(frames.roster_event(roster)))
+        return self._roster[1]
+
+    def _frame(self, live: LiveTick, metric: Metric | None) -> Encoded:
+        made = self._encoded.get(metric)
+        if made is not None and made[0] == live.number:
+            return made[1]
+        encoded = Encoded.binary(frames.frame(live, metric))
+        if made is None or made[0] < live.number:  # one that catches up takes nothing from the others
+            self._encoded[metric] = live.number, encoded
         return encoded
 
-    async def _current(self) -> bytes:
+    async def _current(self) -> Encoded:
         """Return the snapshot, made once for everybody who asks at the same time."""
         async with self._snapshot_lock:
             version = self._fleet.version()
@@ -171,11 +186,11 @@ class Viewers:
                 self._snapshot = version, await loop.run_in_executor(self._threads, self._made)
             return self._snapshot[1]
 
-    def _made(self) -> bytes:
+    def _made(self) -> Encoded:
         try:
-            return orjson.dumps({"type": "snapshot", **answers.snapshot(self._fleet, {})})
+            return Encoded.text(orjson.dumps({"type": "snapshot", **answers.snapshot(self._fleet, {})}))
         except StoreError as error:
-            return orjson.dumps({"type": "problem", "detail": error.reason})
+            return Encoded.text(orjson.dumps({"type": "problem", "detail": error.reason}))
 
 
 class _Viewer:
@@ -202,17 +217,13 @@ class _Viewer:
             self.asked = after
             self.woken.set()
 
-    async def send(self, text: bytes) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await self._websocket.send_text(text.decode())
-
-    async def send_bytes(self, content: bytes) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await self._websocket.send_bytes(content)
+    async def send(self, encoded: Encoded) -> None:
+        """Send it when all but a little of what came before is taken; the server lets go who takes nothing."""
+        await self._websocket.send(encoded.message)
 
     async def _close(self, code: int, why: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(_CLOSING_S):
                 await self._websocket.close(code, why)
 
 

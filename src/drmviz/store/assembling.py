@@ -22,11 +22,11 @@ from drmviz.model.metrics import (
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Incarnation, Kind, Worker
-from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, length_of, place_of, samples_in, values_of
+from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, values_of
 from drmviz.store.frames import DamagedFrameError
-from drmviz.store.grids import Columns, Grid, Totals, alive_grid
+from drmviz.store.grids import Columns, Grid, Totals, Weighed, alive_grid
 from drmviz.store.records import changes_of
-from drmviz.store.schema import NEVER, microseconds
+from drmviz.store.schema import NEVER
 from drmviz.store.sealing import samples_of
 from drmviz.store.windows import Fetched, Piece, Window
 
@@ -127,15 +127,19 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
 
 
 def _alive(shown: tuple[Worker, ...], columns: Columns) -> BoolArray:
-    lives = [(row, life) for row, worker in enumerate(shown) for life in worker.incarnations]
-    left_us = [NEVER if life.left_at_s is None else microseconds(life.left_at_s) for _, life in lives]
-    return alive_grid(
-        np.array([row for row, _ in lives], dtype=np.intp),
-        np.array([microseconds(life.joined_at_s) for _, life in lives], dtype=np.int64),
-        np.array(left_us, dtype=np.int64),
-        height=len(shown),
-        columns=columns,
-    )
+    lives = [life for worker in shown for life in worker.incarnations]
+    each = np.array([len(worker.incarnations) for worker in shown], dtype=np.intp)
+    left_us = np.full(len(lives), NEVER, dtype=np.int64)
+    left = [i for i, life in enumerate(lives) if life.left_at_s is not None]
+    left_us[left] = _microseconds([lives[i].left_at_s for i in left])
+    joined_us = _microseconds([life.joined_at_s for life in lives])
+    return alive_grid(np.repeat(np.arange(len(shown)), each), joined_us, left_us, height=len(shown), columns=columns)
+
+
+def _microseconds(moments_s: Sequence[float | None]) -> IntArray:
+    """Return the same as `schema.microseconds` gives for each."""
+    whole: IntArray = np.rint(np.array(moments_s, dtype=np.float64) * 1e6).astype(np.int64)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +170,10 @@ def _alike(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         if piece.packed is None:
             yield [piece]
             continue
-        key = (id(piece.members), *place_of(piece.packed), samples_in(piece.packed), piece.counts is None)
+        *kind, ticks = piece.kind
+        key = (id(piece.members), *kind, piece.counts is None)
         before = waiting.setdefault(key, [])
-        size = len(piece.members) * length_of(piece.packed)
+        size = len(piece.members) * ticks
         if before and (sizes[key] + size > _VALUES_TOGETHER or not _goes_on(before[-1], piece)):
             yield before
             before, sizes[key] = [], 0
@@ -180,13 +185,7 @@ def _alike(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 def _goes_on(before: Piece, piece: Piece) -> bool:
     """Tell whether a chunk has a time for each of its ticks, all of them before those of the next one."""
-    return before.packed is not None and len(_times(before)) == length_of(before.packed) and bool(
-        _times(before)[-1] < piece.at_us[0]
-    )  # fmt: skip
-
-
-def _times(piece: Piece) -> IntArray:
-    return piece.at_us if piece.packed is None else piece.at_us[: length_of(piece.packed)]
+    return len(before.at_us) == before.kind[-1] and bool(before.at_us[-1] < piece.at_us[0])
 
 
 def _whole(
@@ -195,7 +194,7 @@ def _whole(
     """Yield times and numbers of the members that are shown; no numbers for each piece that is damaged."""
     only = None if shown.all() else np.flatnonzero(shown)
     try:
-        times = [_times(piece) for piece in pieces]
+        times = [piece.at_us for piece in pieces]
         yield (times[0] if len(times) == 1 else np.concatenate(times)), _unpacked(pieces, metrics, only)
     except DamagedFrameError:
         if len(pieces) == 1:
@@ -208,10 +207,10 @@ def _whole(
 def _unpacked(pieces: list[Piece], metrics: Sequence[Metric], only: IntArray | None) -> list[_Unpacked]:
     piece, packed = pieces[0], [piece.packed for piece in pieces if piece.packed is not None]
     if packed:
-        _, metric, statistic = place_of(packed[0])
+        _, metric, statistic, of_samples, _ = piece.kind
         counts: FloatArray | int | None = None
         if statistic == MEAN:
-            counts = samples_in(packed[0]) or _counts_of(pieces, only)
+            counts = of_samples or _counts_of(pieces, only)
         return [_Unpacked(METRICS[metric], values_of(packed, only=only), _STATISTIC[statistic], counts)]
     samples: Sequence[FloatArray] = piece.arrays or [
         samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
@@ -269,10 +268,11 @@ def _place(
     values, counts = numbers.values[:, first:after], numbers.counts
     if isinstance(counts, np.ndarray):
         counts = counts[:, first:after]
-    if numbers.statistic in (None, "mean"):
-        total.add(rows, values, weights, counts)
+    weighed = Weighed.of(values, counts) if numbers.statistic in (None, "mean") else None
+    if weighed is not None:
+        total.add(rows, weighed, weights)
     column_of = columns.of(at_us[first:after])
     for statistic in STATISTICS:
         grid = grids.get((numbers.metric, statistic))
         if grid is not None and numbers.statistic in (None, statistic):
-            grid.add(rows, column_of, values, counts)
+            grid.add(rows, column_of, values, weighed)

@@ -24,6 +24,8 @@ _NOT_OURS = "it is not a drmviz store"
 BEGUN = "nothing is recorded in it: its recorder was ended as it began"
 _LISTED = "`drmviz runs` lists what is recorded."
 _BUSY_MS = 5000
+_KEPT_BYTES = 32 << 20
+_LEAST_KEPT_BYTES = 2 << 20
 _SMALLEST_BYTES = 512
 """SQLite's smallest page: what is shorter is somebody's, and no database."""
 
@@ -40,7 +42,8 @@ def one_moment(connection: apsw.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
+        if connection.in_transaction:  # SQLite has ended it already where the disk failed
+            connection.execute("ROLLBACK")  # a COMMIT fails once a damaged page was met
 
 
 def open_for_writing(path: Path) -> apsw.Connection:
@@ -121,13 +124,16 @@ class ReadConnection:
     Args:
         path: the store.
         every_page: also those that nothing leads to will be read, as a copy does: some of them were never written.
+        among: how many files are open together; all of them keep 32 MiB of verified pages, so that who looks again
+            at a window, or at another worker, reads and verifies them once.
     """
 
-    def __init__(self, path: Path, *, every_page: bool = False) -> None:
+    def __init__(self, path: Path, *, every_page: bool = False, among: int = 1) -> None:
         self.path = path
         self.lost = _lost(path)
         """What a damaged write-ahead log has cost, in a sentence; None while somebody writes, and where all is well."""
         self._strict = not every_page
+        self._kept_bytes = _LEAST_KEPT_BYTES if every_page else max(_LEAST_KEPT_BYTES, _KEPT_BYTES // among)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         try:
             size = path.stat().st_size
@@ -176,6 +182,7 @@ class ReadConnection:
             # The last one to close would move the write-ahead log into the file, which a reader may not.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             show_as_present(connection, self._check_ours(connection))
+            connection.execute(f"PRAGMA cache_size={-self._kept_bytes // 1024}")
         except (apsw.CantOpenError, apsw.ReadOnlyError, StoreError):
             connection.close()
             raise

@@ -46,6 +46,29 @@ class Columns:
         return (self.first_us + np.arange(self.count, dtype=np.int64) * self.width_us) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Sums of samples and of how many samples each is, both of shape (members, ticks): 0 and 0 where unknown."""
+
+    sums: FloatArray
+    """float32"""
+    counts: npt.NDArray[Any]
+    """A single number where nothing is missing and all were made of as many."""
+
+    @classmethod
+    def of(cls, values: FloatArray, counts: FloatArray | int | None) -> Weighed:
+        """Take samples, or means of so many samples where there are counts: one for all, or of the same shape."""
+        is_sample = counts is None or (isinstance(counts, int) and counts == 1)
+        if counts is None:
+            counts = 1
+        missing = np.isnan(values)
+        if not missing.any():
+            return cls(values if is_sample else np.multiply(values, counts, dtype=np.float32), np.asarray(counts))
+        known = ~missing
+        counted = known if is_sample else np.where(known, counts, 0)
+        return cls(np.where(missing, np.float32(0), np.multiply(values, counts, dtype=np.float32)), counted)
+
+
 @dataclass(slots=True)
 class Totals:
     """The weighted sum and the weight of the samples of one metric by row, filled piece by piece."""
@@ -58,21 +81,13 @@ class Totals:
         self._sums = np.zeros(self.rows, dtype=np.float64)
         self._counts = np.zeros(self.rows, dtype=np.float64)
 
-    def add(
-        self,
-        rows: IntArray,
-        values: FloatArray,
-        weights: FloatArray | None = None,
-        counts: FloatArray | int | None = None,
-    ) -> None:
-        """Add float32 values of shape (members, ticks); `rows` and `weights` give the row and weight of each member.
-
-        With `counts`, of the same shape or one for all, the values are means of so many samples.
-        """
-        values, counted = _weighed(values, 1 if counts is None else counts)
+    def add(self, rows: IntArray, weighed: Weighed, weights: FloatArray | None = None) -> None:
+        """Add sums of shape (members, ticks); `rows` and `weights` give the row and weight of each member."""
         weight = 1.0 if weights is None else weights
-        np.add.at(self._sums, rows, values.sum(axis=1, dtype=np.float64) * weight)
-        np.add.at(self._counts, rows, np.broadcast_to(counted, values.shape).sum(axis=1, dtype=np.float64) * weight)
+        counted = np.broadcast_to(weighed.counts, weighed.sums.shape) if weighed.counts.ndim else weighed.counts
+        many = counted.sum(axis=1, dtype=np.float64) if counted.ndim else float(counted) * weighed.sums.shape[1]
+        np.add.at(self._sums, rows, weighed.sums.sum(axis=1, dtype=np.float64) * weight)
+        np.add.at(self._counts, rows, many * weight)
 
     def means(self) -> FloatArray:
         """Return float64 of shape (rows,): the weighted mean over every sample, NaN where there was none."""
@@ -99,56 +114,42 @@ class Grid:
         else:
             self._values = np.full(shape, np.nan, dtype=np.float32)
 
-    def add(
-        self,
-        rows: IntArray,
-        column_of_tick: IntArray,
-        values: FloatArray,
-        counts: FloatArray | int | None = None,
-    ) -> None:
+    def add(self, rows: IntArray, column_of_tick: IntArray, values: FloatArray, weighed: Weighed | None) -> None:
         """Add float32 values of shape (members, ticks); `rows` gives the row of each member.
 
-        `column_of_tick` does not go down; ticks outside the columns must have been cut off. With `counts`, of the same
-        shape or one for all, the values are means of so many samples.
+        `column_of_tick` does not go down; ticks outside the columns must have been cut off. Of a mean `weighed` is
+        added, which says the same as the values.
         """
         if not values.size:
             return
         starts = np.flatnonzero(np.r_[True, column_of_tick[1:] != column_of_tick[:-1]])
         target = column_of_tick[starts]
-        if self._counts is None:
+        if self._counts is None or weighed is None:
             how = np.fmin if self.statistic == "min" else np.fmax
             _merge(how, self._values, rows, target, _reduced(how, values, starts))
             return
-        values, counted = _weighed(values, 1 if counts is None else counts)
+        counted = weighed.counts
         if counted.ndim:
             many = np.add.reduceat(counted, starts, axis=1, dtype=np.int32)
         else:
             many = (np.diff(starts, append=len(column_of_tick)) * counted)[None, :].astype(np.int32)
-        _merge(np.add, self._values, rows, target, _reduced(np.add, values, starts))
+        _merge(np.add, self._values, rows, target, _reduced(np.add, weighed.sums, starts))
         _merge(np.add, self._counts, rows, target, many)
 
     def finished(self) -> FloatArray:
         """Return float32 of shape (workers, columns), NaN where nothing was measured; nothing can be added any more."""
         if self._counts is None:
             return self._values
-        known = self._counts > 0
-        np.divide(self._values, self._counts, out=self._values, where=known, casting="same_kind")  # no second copy
-        self._values[~known] = np.nan
+        # Both are exact in single precision, whose quotient is that of double precision, rounded.
+        single = np.float32 if self._counts.max(initial=0) <= _EXACT_IN_SINGLE else None
+        known = self._counts > 0 if self._counts.min(initial=1) <= 0 else True
+        np.divide(self._values, self._counts, out=self._values, where=known, dtype=single, casting="same_kind")
+        if known is not True:
+            self._values[~known] = np.nan
         return self._values
 
 
-def _weighed(values: FloatArray, counts: FloatArray | int) -> tuple[FloatArray, npt.NDArray[Any]]:
-    """Return the sums of means and of how many samples each is: 0 and 0 where nothing was measured.
-
-    The second is a single number where nothing is missing and all were made of as many.
-    """
-    missing = np.isnan(values)
-    if not missing.any():
-        is_sample = isinstance(counts, int) and counts == 1
-        return values if is_sample else np.multiply(values, counts, dtype=np.float32), np.asarray(counts)
-    known = ~missing
-    counted = known if isinstance(counts, int) and counts == 1 else np.where(known, counts, 0)
-    return np.where(missing, np.float32(0), np.multiply(values, counts, dtype=np.float32)), counted
+_EXACT_IN_SINGLE = 1 << 24
 
 
 _FEW_TICKS = 16
@@ -219,6 +220,10 @@ def alive_grid(rows: IntArray, joined_us: IntArray, left_us: IntArray, *, height
         np.add.at(steps, (rows, after), -1)
         return np.cumsum(steps[:, :-1], axis=1) > 0
     alive = np.zeros((height, columns.count), dtype=np.bool_)
+    throughout = (first == 0) & (after == columns.count)
+    alive[rows[throughout]] = True
+    rows, first, after = rows[~throughout], first[~throughout], after[~throughout]
+    lives = np.bincount(rows, minlength=height) if len(rows) else np.zeros(height, dtype=np.intp)
     place = np.arange(columns.count, dtype=first.dtype)
     order = np.argsort(rows, kind="stable")
     turn = np.arange(len(rows)) - np.repeat(np.cumsum(lives) - lives, lives)  # the first life of each row, the second

@@ -72,7 +72,8 @@ def _gathered(parts: Sequence[Part], spans: list[Span], header: RunHeader, asked
     alone = sum(len(part.runs) for part in parts) == 1
     spans = [span for span in spans if window.touches(span)] or spans[-1:]
     over = [_is_over(span, last_us, among=len(parts)) for span in spans]
-    lives = lives_in(spans, over, window.columns.first_us, window.columns.end_us, alone=alone)
+    columns = window.columns
+    lives = lives_in(spans, over, columns.first_us, columns.end_us, alone=alone, workers=asked.workers)
     shown, notes = _shown(parts, spans, lives, asked)
     row_by_id = {worker.id: row for row, worker in enumerate(shown)}
     found = []

@@ -88,6 +88,11 @@ class _MainFile(apsw.VFSFile):
             )
         return page if amount == PAGE_BYTES else page[inside : inside + amount]
 
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802  SQLite's name
+        """Have SQLite keep pages of BLOBs for a reader: what it may read in parts it reads past its cache."""
+        able = super().xDeviceCharacteristics()
+        return able & ~apsw.SQLITE_IOCAP_SUBPAGE_READ if self._strict else able
+
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name
         if offset == 0 and self._checked is None:
             self._checked = data[_RESERVED_AT] == RESERVED_BYTES

@@ -243,7 +243,7 @@ class Stores(Reader):
         with ExitStack() as opened:
             readings = []
             for path in files:
-                reading = ReadConnection(path)
+                reading = ReadConnection(path, among=len(files))
                 opened.callback(reading.close)
                 readings.append(reading)
             added_us = offsets_us(offsets or {}, [(reading.path, reading.connection) for reading in readings])

@@ -42,45 +42,67 @@ def header_of(row: tuple[Any, ...]) -> RunHeader:
     )
 
 
-def incarnations(connection: apsw.Connection, run: int, start_us: int, end_us: int) -> list[Incarnation]:
-    sizes: dict[int, WorkerCapacity] = {}
+def incarnations(
+    connection: apsw.Connection, run: int, start_us: int, end_us: int, workers: Sequence[str] | None = None
+) -> list[Incarnation]:
+    """Return who lived in [start, end], by their numbers; only those of these ids where some are given."""
+    of_workers = "" if workers is None else f" AND worker IN ({', '.join('?' * len(workers))})"
+    sizes: dict[int, tuple[int | None, ...]] = {}
     for number, *capacity in rows_of(
         connection,
         "SELECT incarnation, cpu_millicores, memory_bytes, gpu_count, gpu_memory_bytes FROM resize"
         " WHERE run = ? ORDER BY roster",
         (run,),
     ):
-        sizes[number] = _capacity(*capacity)
-    lives = []
-    for row in rows_of(
+        sizes[number] = tuple(capacity)
+    rows = rows_of(
         connection,
         "SELECT number, worker, ordinal, kind, parent, host, pid, labels, cpu_millicores, memory_bytes, gpu_count,"
         " gpu_memory_bytes, joined_us, why_joined, left_us, why_left FROM incarnation"
-        " WHERE run = ? AND left_us >= ? AND joined_us < ? ORDER BY number",
-        (run, start_us, end_us),
-    ):
-        number, worker, ordinal, kind, parent, host, pid, labels, *capacity = row[:12]
-        joined_us, why_joined, left_us, why_left = row[12:]
-        lives.append(
-            Incarnation(
-                number=number,
-                ordinal=ordinal,
-                entry=RosterEntry(
-                    id=worker,
-                    kind=kind,
-                    parent=parent,
-                    host=host,
-                    pid=pid,
-                    capacity=sizes.get(number) or _capacity(*capacity),
-                    labels=_labels(labels),
-                ),
-                joined_at_s=joined_us / 1e6,
-                why_joined=why_joined,
-                left_at_s=None if left_us == NEVER else left_us / 1e6,
-                why_left=why_left,
-            )
-        )
-    return lives
+        f" WHERE run = ? AND left_us >= ? AND joined_us < ?{of_workers} ORDER BY number",
+        (run, start_us, end_us, *(workers or ())),
+    )
+    if sizes:
+        rows = [(*row[:8], *sizes[row[0]], *row[12:]) if row[0] in sizes else row for row in rows]
+    return [_incarnation(*row) for row in rows]
+
+
+@lru_cache(maxsize=1 << 14)  # who looks at a history looks again: to make one costs ten times as much as to find it
+def _incarnation(
+    number: int,
+    worker: str,
+    ordinal: int,
+    kind: Kind,
+    parent: str | None,
+    host: str | None,
+    pid: int | None,
+    labels: str,
+    cpu_millicores: int | None,
+    memory_bytes: int | None,
+    gpu_count: int | None,
+    gpu_memory_bytes: int | None,
+    joined_us: int,
+    why_joined: str | None,
+    left_us: int,
+    why_left: str | None,
+) -> Incarnation:
+    return Incarnation(
+        number=number,
+        ordinal=ordinal,
+        entry=RosterEntry(
+            id=worker,
+            kind=kind,
+            parent=parent,
+            host=host,
+            pid=pid,
+            capacity=_capacity(cpu_millicores, memory_bytes, gpu_count, gpu_memory_bytes),
+            labels=_labels(labels),
+        ),
+        joined_at_s=joined_us / 1e6,
+        why_joined=why_joined,
+        left_at_s=None if left_us == NEVER else left_us / 1e6,
+        why_left=why_left,
+    )
 
 
 @lru_cache(maxsize=256)  # thousands of workers are of a few kinds
@@ -113,17 +135,19 @@ def rows_shown(
             have = ", ".join(list(everybody)[:5]) or "none"
             raise InvalidValueError("workers", missing[0], f"did not live in this window; there were {have}")
         return tuple(everybody[worker] for worker in dict.fromkeys(workers))
+    kind_of = {id_: worker.kind for id_, worker in everybody.items()}
     if kinds is None:
-        there = {worker.kind for worker in everybody.values()}
+        there = set(kind_of.values())
         kinds = ("worker",) if "worker" in there else ("process",) if "process" in there else get_args(Kind)
-    chosen = [worker for worker in everybody.values() if worker.kind in kinds]
-    return tuple(sorted(chosen, key=lambda worker: natural_key(worker.id)))
+    chosen = sorted((id_ for id_, kind in kind_of.items() if kind in kinds), key=natural_key)
+    return tuple(everybody[id_] for id_ in chosen)
 
 
-def natural_key(name: str) -> list[tuple[int, int, str]]:
+@lru_cache(maxsize=1 << 14)
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key by which gw2 comes before gw10."""
     parts = _DIGITS.split(name)
-    return [(1, int(part[:18]), part) if i % 2 else (0, 0, part) for i, part in enumerate(parts)]
+    return tuple((1, int(part[:18]), part) if i % 2 else (0, 0, part) for i, part in enumerate(parts))
 
 
 def changes_of(workers: tuple[Worker, ...], start_us: int, end_us: int) -> tuple[FleetChange, ...]:
@@ -131,13 +155,15 @@ def changes_of(workers: tuple[Worker, ...], start_us: int, end_us: int) -> tuple
     changes: list[tuple[float, int, FleetChange]] = []  # at one instant who leaves makes room for who joins
     for worker in workers:
         for life in worker.incarnations:
-            joined = FleetChange(at_s=life.joined_at_s, worker=worker.id, change="joined", why=life.why_joined)
-            changes.append((joined.at_s, 1, joined))
-            if life.left_at_s is not None:
-                left = FleetChange(at_s=life.left_at_s, worker=worker.id, change="left", why=life.why_left)
-                changes.append((left.at_s, 0 if left.at_s > joined.at_s else 2, left))
+            joined_s, left_s = life.joined_at_s, life.left_at_s
+            if start_s <= joined_s <= end_s:
+                joined = FleetChange(at_s=joined_s, worker=worker.id, change="joined", why=life.why_joined)
+                changes.append((joined_s, 1, joined))
+            if left_s is not None and start_s <= left_s <= end_s:
+                left = FleetChange(at_s=left_s, worker=worker.id, change="left", why=life.why_left)
+                changes.append((left_s, 0 if left_s > joined_s else 2, left))
     changes.sort(key=lambda entry: entry[:2])
-    return tuple(change for at_s, _, change in changes if start_s <= at_s <= end_s)
+    return tuple(change for _, _, change in changes)
 
 
 def tasks_between(
@@ -186,12 +212,17 @@ def decisions_between(connection: apsw.Connection, run: int, start_us: int, end_
             threshold=row[6],
             window_s=row[7],
             cooldown_remaining_s=row[8],
-            worker_ids=tuple(json.loads(row[9])),
+            worker_ids=_texts(row[9]),
             worker_type=row[10],
             utilization=row[11],
         )
         for row in rows
     )
+
+
+@lru_cache(maxsize=256)  # most decisions name nobody
+def _texts(written: str) -> tuple[str, ...]:
+    return tuple(json.loads(written))
 
 
 def stated_by(usage: CloudUsage) -> dict[str, Any]:

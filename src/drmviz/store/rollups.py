@@ -9,6 +9,10 @@ import numpy as np
 
 from drmviz.model.metrics import FloatArray, IntArray
 from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM
+from drmviz.store.counted import in_common
+
+_CERTAIN = 1 << 23
+"""A sum of counts below it is the whole number next to the sum of their float32, however each of these is rounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +29,11 @@ class Rollup:
     highest: FloatArray
     counts: IntArray
     """int32, how many samples are in the bucket."""
+    per_one: tuple[int, ...]
+    """By metric: the samples are whole multiples of 1 / this; 0 where they are not, or nobody knows."""
 
     @classmethod
-    def of(cls, values: FloatArray, at_us: IntArray, width_us: int) -> Rollup:
+    def of(cls, values: FloatArray, at_us: IntArray, width_us: int, *, per_one: Sequence[int] = ()) -> Rollup:
         """Reduce float32 samples of shape (metrics, members, ticks), NaN where unknown; `at_us` does not go down."""
         known = ~np.isnan(values)
         return _grouped(
@@ -37,6 +43,7 @@ class Rollup:
             sums=values if known.all() else np.where(known, values, np.float32(0)),
             highest=values,
             counts=known,
+            per_one=tuple(per_one) or (0,) * len(values),
         )
 
     def coarser(self, width_us: int) -> Rollup:
@@ -49,6 +56,7 @@ class Rollup:
             sums=self.sums,
             highest=self.highest,
             counts=self.counts,
+            per_one=self.per_one,
         )
 
     @classmethod
@@ -57,7 +65,8 @@ class Rollup:
         first = min(part.first_bucket for part in parts)
         end = max(part.first_bucket + part.sums.shape[2] for part in parts)
         metrics, members = parts[0].sums.shape[0], sum(part.sums.shape[1] for part in parts)
-        whole = _nothing(metrics, members, end - first, first, parts[0].width_us)
+        per_one = tuple(in_common(of_metric) for of_metric in zip(*(part.per_one for part in parts), strict=True))
+        whole = _nothing(metrics, members, end - first, first, parts[0].width_us, per_one)
         row = 0
         for part in parts:
             rows = slice(row, row + part.sums.shape[1])
@@ -75,7 +84,9 @@ class Rollup:
         """Yield what is kept of a metric: the statistic, float32 of shape (members, buckets), NaN where nothing was
         measured, and the number of samples that all buckets have in common, 0 where they differ.
 
-        Nothing is yielded of a metric that was nowhere measured, and counts only where they differ.
+        A mean is the float32 nearest to that of the samples, and where these are multiples of a fraction, fewer than
+        2^23 in a bucket, to that of the multiples: 0.1 is then a tenth, not the float32 beside it. Nothing is yielded
+        of a metric that was nowhere measured, and counts only where they differ.
         """
         counts = self.counts[metric]
         most = int(counts.max(initial=0))
@@ -85,15 +96,26 @@ class Rollup:
         common = most if most < 1 << 16 and (counts[known] == most).all() else 0
         yield MINIMUM, self.lowest[metric], common
         means = np.full(counts.shape, np.nan, dtype=np.float32)
-        np.divide(self.sums[metric], counts, out=means, where=known, casting="same_kind")
+        sums, per_one = self.sums[metric], self.per_one[metric]
+        if per_one:
+            sums, counts = sums * per_one, counts * np.int64(per_one)
+            np.rint(sums, out=sums, where=sums < _CERTAIN)
+        np.divide(sums, counts, out=means, where=known, casting="same_kind")
         yield MEAN, means, common
         yield MAXIMUM, self.highest[metric], common
         if not common:
-            yield COUNT, counts.astype(np.float32), 0
+            yield COUNT, self.counts[metric].astype(np.float32), 0
 
 
 def _grouped(
-    buckets: IntArray, width_us: int, *, lowest: FloatArray, sums: FloatArray, highest: FloatArray, counts: IntArray
+    buckets: IntArray,
+    width_us: int,
+    *,
+    lowest: FloatArray,
+    sums: FloatArray,
+    highest: FloatArray,
+    counts: IntArray,
+    per_one: tuple[int, ...],
 ) -> Rollup:
     """Reduce neighbours along the last axis that lie in one bucket; buckets in which nothing lies stay unknown."""
     starts = np.flatnonzero(np.r_[True, buckets[1:] != buckets[:-1]])
@@ -105,7 +127,7 @@ def _grouped(
         np.add.reduceat(counts, starts, axis=2, dtype=np.int32),
     )
     if last - first + 1 != len(starts):
-        whole = _nothing(sums.shape[0], sums.shape[1], last - first + 1, first, width_us)
+        whole = _nothing(sums.shape[0], sums.shape[1], last - first + 1, first, width_us, per_one)
         for into, values in zip(whole.arrays, grouped, strict=True):
             into[:, :, buckets[starts] - first] = values
         return whole
@@ -116,10 +138,11 @@ def _grouped(
         sums=grouped[1],
         highest=grouped[2],
         counts=grouped[3],
+        per_one=per_one,
     )
 
 
-def _nothing(metrics: int, members: int, buckets: int, first: int, width_us: int) -> Rollup:
+def _nothing(metrics: int, members: int, buckets: int, first: int, width_us: int, per_one: tuple[int, ...]) -> Rollup:
     shape = (metrics, members, buckets)
     return Rollup(
         width_us=width_us,
@@ -128,4 +151,5 @@ def _nothing(metrics: int, members: int, buckets: int, first: int, width_us: int
         sums=np.zeros(shape),
         highest=np.full(shape, np.nan, dtype=np.float32),
         counts=np.zeros(shape, dtype=np.int32),
+        per_one=per_one,
     )

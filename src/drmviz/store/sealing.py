@@ -13,12 +13,15 @@ import apsw
 import numpy as np
 
 from drmviz.model.metrics import METRICS, BoolArray, FloatArray, IntArray
+from drmviz.store.bodies import Packer
 from drmviz.store.chunks import CHUNK_INCARNATIONS, COUNT, VALUE, Chunk, encode
 from drmviz.store.connections import rows_of
+from drmviz.store.counted import counts_of, per_one
 from drmviz.store.frames import DamagedFrameError, framed, unframed
 from drmviz.store.rollups import Rollup
 from drmviz.store.rosters import Rosters
 from drmviz.store.schema import BYTES_OF, RAW_TIER, TIERS_US, sequence_of, tick_id
+from drmviz.store.shelving import ChunkRow, Shelf
 
 _MATRIX_BYTES = 12_000_000
 """How much of a block is held unpacked at once: decides how many metrics are done in one pass over the ticks."""
@@ -157,7 +160,11 @@ class _Packing:
         self._at_us = np.array([tick.at_us for tick in ticks], dtype="<i8")
         self._rosters = rosters
         self._widest = widest
+        self._shelf = Shelf(connection)
+        self._packer = Packer()
         self._bytes = [0] * len(TIERS_US)
+        self._per_one: dict[int, int] = {}
+        """By metric: the samples packed last are whole multiples of 1 / this; 0 where they are not."""
         self._tiers = tiers_for(connection.execute("SELECT interval_us FROM run WHERE number = ?", (run,)).get)
 
     def steps(self) -> Iterator[None]:
@@ -172,6 +179,7 @@ class _Packing:
             yield
             yield from _fill(self._connection, ticks, stretches, rows, damaged)
             yield from self._write(stretches, rows)
+        yield from self._shelf.empty()
         if damaged:
             self._connection.execute(
                 "INSERT INTO note (run, at_us, sentence) VALUES (?, ?, ?)",
@@ -211,28 +219,39 @@ class _Packing:
                 first, values = _gathered(together, lived)
                 if not values.shape[2]:
                     continue
+                per_ones = [1] * len(values)
                 # By place, not by its own number: of a repaired file some ticks are missing.
                 first_tick = sequence_of(self._ticks[0].row_id) + first
                 for i, metric in enumerate(range(rows.start, rows.stop)):
                     if np.isnan(values[i]).all():  # nothing was measured: no chunk says the same
                         continue
-                    self._insert(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i])
+                    per_ones[i] = self._per_one_of(metric, values[i])
+                    self._put(RAW_TIER, metric, VALUE, slot, together, first_tick, values[i], per_one=per_ones[i])
                     yield
                 finer = None
                 for tier in self._tiers:
                     if finer is None:
-                        finer = Rollup.of(values, self._at_us[first : first + values.shape[2]], TIERS_US[tier])
+                        at_us = self._at_us[first : first + values.shape[2]]
+                        finer = Rollup.of(values, at_us, TIERS_US[tier], per_one=per_ones)
                     else:
                         finer = finer.coarser(TIERS_US[tier])
                     if CHUNK_INCARNATIONS[tier] == few:
-                        yield from self._insert_rollup(tier, slot, together, finer, rows)
+                        yield from self._put_rollup(tier, slot, together, finer, rows)
                     else:
                         rolled[tier].append((together, finer))
+                yield from self._shelf.full()
             for tier, parts in rolled.items():
                 if parts:
                     everybody = np.concatenate([part for part, _ in parts])
                     whole = Rollup.together([rollup for _, rollup in parts])
-                    yield from self._insert_rollup(tier, wide, everybody, whole, rows)
+                    yield from self._put_rollup(tier, wide, everybody, whole, rows)
+
+    def _per_one_of(self, metric: int, values: FloatArray) -> int:
+        """Return n where these samples are whole multiples of 1 / n, as those before them probably are; 0 where not."""
+        known = self._per_one.get(metric, 0)
+        if not known or counts_of(values, known) is None:
+            known = self._per_one[metric] = per_one(values)
+        return known
 
     def _neighbours(self, members: IntArray, stretches: list[_Stretch]) -> Iterator[IntArray]:
         """Yield members, ordered by lifetime, by as many as share a chunk.
@@ -256,13 +275,16 @@ class _Packing:
             yield members[start : start + many]
             start += many
 
-    def _insert_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
+    def _put_rollup(self, tier: int, slot: int, members: IntArray, rollup: Rollup, rows: slice) -> Iterator[None]:
         for i, metric in enumerate(range(rows.start, rows.stop)):
             for statistic, values, samples in rollup.statistics_of(i):
-                self._insert(tier, metric, statistic, slot, members, rollup.first_bucket, values, samples)
+                self._put(
+                    tier, metric, statistic, slot, members, rollup.first_bucket, values,
+                    samples=samples, per_one=rollup.per_one[i],
+                )  # fmt: skip
             yield
 
-    def _insert(
+    def _put(
         self,
         tier: int,
         metric: int,
@@ -271,6 +293,8 @@ class _Packing:
         members: IntArray,
         first_tick: int,
         values: FloatArray,
+        *,
+        per_one: int,
         samples: int = 0,
     ) -> None:
         chunk = Chunk(
@@ -281,24 +305,13 @@ class _Packing:
             first_tick=first_tick,
             values=values,
             samples=samples,
+            per_one=per_one,
         )
-        packed = encode(chunk)
+        packed = encode(chunk, self._packer)
         self._bytes[tier] += len(packed)
-        self._connection.execute(
-            "INSERT INTO chunk (run, block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._run,
-                self._block,
-                tier,
-                metric,
-                statistic,
-                slot,
-                first_tick,
-                packed,
-                int(members.min()),
-                int(members.max()),
-            ),
+        lowest, highest = int(members.min()), int(members.max())
+        self._shelf.put(
+            ChunkRow(self._run, self._block, tier, metric, statistic, slot, first_tick, packed, lowest, highest)
         )
 
 

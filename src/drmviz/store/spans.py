@@ -11,6 +11,7 @@ import numpy as np
 from drmviz.model.decisions import RECORDING_BEGAN, RECORDING_ENDED
 from drmviz.model.metrics import IntArray
 from drmviz.model.run import RunHeader
+from drmviz.model.text import storable
 from drmviz.model.workers import Incarnation
 from drmviz.store.clock import times_of
 from drmviz.store.connections import rows_of
@@ -98,17 +99,32 @@ def _newest(connection: apsw.Connection, run: int, number: int, first_sequence: 
     return newest
 
 
+_MOST_ASKED = 200
+"""Of more workers than this the lives are picked out of those of everybody: SQLite takes no list of any length."""
+
+
 def lives_in(
-    spans: Sequence[Span], over: Sequence[bool], first_us: int, end_us: int, *, alone: bool
+    spans: Sequence[Span],
+    over: Sequence[bool],
+    first_us: int,
+    end_us: int,
+    *,
+    alone: bool,
+    workers: Sequence[str] | None = None,
 ) -> list[dict[int, Incarnation]]:
     """Return the incarnations of each run that lived in the window, by their numbers in their own run.
 
-    Unless one run is read alone, numbers and ordinals go on from one to the next, and who outlived the recording of a
-    run that is over leaves at its end: what happened afterwards nobody saw.
+    Where one run is read alone and all of `workers` lived, those of others may be missing. Otherwise numbers and
+    ordinals go on from one run to the next, and who outlived the recording of a run that is over leaves at its end:
+    what happened afterwards nobody saw.
     """
-    lives = [_lives_of(span, first_us, end_us) for span in spans]
     if alone:
-        return lives
+        if workers is not None and len(workers) <= _MOST_ASKED:
+            lives = [_lives_of(span, first_us, end_us, _own_names(span, workers)) for span in spans]
+            if {life.id for of_run in lives for life in of_run.values()}.issuperset(workers):
+                return lives
+        return [_lives_of(span, first_us, end_us) for span in spans]
+    lives = [_lives_of(span, first_us, end_us) for span in spans]
     ordinals: dict[str, int] = {}
     count = 0
     for span, is_over, of_run in zip(spans, over, lives, strict=True):
@@ -124,8 +140,14 @@ def lives_in(
     return lives
 
 
-def _lives_of(span: Span, first_us: int, end_us: int) -> dict[int, Incarnation]:
-    part = span.part
+def _own_names(span: Span, workers: Sequence[str]) -> list[str]:
+    """Return what the file may call these workers; a name that no file can hold is not one of them."""
+    names = (name for worker in workers if isinstance(worker, str) for name in span.part.own(worker))
+    return [name for name in dict.fromkeys(names) if storable(name) == name]
+
+
+def _lives_of(span: Span, first_us: int, end_us: int, workers: Sequence[str] | None = None) -> dict[int, Incarnation]:
+    part, ahead_us = span.part, span.part.offset_us
     with errors_named(part.path):
-        recorded = incarnations(part.connection, span.run, first_us - part.offset_us, end_us - part.offset_us)
+        recorded = incarnations(part.connection, span.run, first_us - ahead_us, end_us - ahead_us, workers)
     return {life.number: part.life(life) for life in recorded}

@@ -16,7 +16,7 @@ from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRIC_ROW, FloatArray, IntArray, Metric, Statistic
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.tasks import Task
-from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, length_of, members_of, same_members
+from drmviz.store.chunks import COUNT, MAXIMUM, MEAN, MINIMUM, VALUE, checked, kind_of, members_of, same_members
 from drmviz.store.clock import jumps_told, times_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import DamagedFrameError
@@ -145,7 +145,7 @@ class Fetched:
     """What incarnations had whose worker had another capacity in another life."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Piece:
     """Numbers of some incarnations over some ticks or buckets: a chunk still packed, or hot ticks of one roster."""
 
@@ -154,7 +154,8 @@ class Piece:
     at_us: IntArray
     """Of each tick, or the beginning of each bucket."""
     packed: memoryview | None = None
-    first_tick: int = 0
+    kind: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    """Of what is packed: its tier, metric and statistic, and how many samples and ticks it says it has."""
     counts: memoryview | None = None
     """Beside means that were made of different numbers of samples: the chunk that tells how many."""
     samples: list[tuple[int, bytes]] = field(default_factory=list)
@@ -270,11 +271,14 @@ def _fetch_chunks(
         else:
             payloads.append(((number, metric, slot), statistic, first_tick, payload))
     known: dict[bytes, IntArray] = {}
+    begin_us: dict[tuple[int, int], IntArray] = {}
     for place, statistic, first_tick, payload in payloads:
+        kind = kind_of(payload)
         if tier == RAW_TIER:
-            at_us = times[place[0]][first_tick - first_sequences[place[0]] :]
+            skipped = first_tick - first_sequences[place[0]]
+            at_us = times[place[0]][skipped : skipped + kind[-1]]
         else:
-            at_us = (first_tick + np.arange(length_of(payload), dtype=np.int64)) * TIERS_US[tier]
+            at_us = _buckets(tier, first_tick, kind[-1], begin_us)
         if not at_us.size or at_us[0] >= columns.end_us or at_us[-1] < columns.first_us:
             continue
         found.pieces.append(
@@ -282,10 +286,17 @@ def _fetch_chunks(
                 members=_shared_members(payload, known),
                 at_us=at_us,
                 packed=payload,
-                first_tick=first_tick,
+                kind=kind,
                 counts=counts.get(place) if statistic == MEAN else None,
             )
         )
+
+
+def _buckets(tier: int, first: int, count: int, known: dict[tuple[int, int], IntArray]) -> IntArray:
+    """Return when so many buckets begin, one object for all chunks that have the same ones."""
+    if (first, count) not in known:
+        known[first, count] = (first + np.arange(count, dtype=np.int64)) * TIERS_US[tier]
+    return known[first, count]
 
 
 def _shared_members(payload: memoryview, known: dict[bytes, IntArray]) -> IntArray:
