@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from drmviz.dashboard import answers, page, parts, prometheus, query
 from drmviz.dashboard.access import Access
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.guard import Decision, Guard
+from drmviz.dashboard.guard import Authorize, Decision, Guard
 from drmviz.dashboard.kept import KeptAnswers
 from drmviz.dashboard.openapi import document
 from drmviz.dashboard.problems import problem, problem_of
@@ -59,6 +59,10 @@ class Dashboard:
     fleet: Fleet
     access: Access
     most_viewers: int = MOST_VIEWERS
+    endpoints: Sequence[Endpoint] = ()
+    """What is answered; `ENDPOINTS` when empty."""
+    authorize: Authorize | None = None
+    """Lets in instead of the token, where the application around it knows who comes."""
     app: ASGIApp = field(init=False)
     viewers: Viewers = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
@@ -72,9 +76,11 @@ class Dashboard:
             initializer=lambda: self._readers.append(threading.current_thread()),
         )
         self.viewers = Viewers(self.fleet, self._threads, LIVE_PARAMETERS, at_most=self.most_viewers)
-        inner = Starlette(routes=[self._route(endpoint) for endpoint in ENDPOINTS])
+        self.endpoints = self.endpoints or ENDPOINTS
+        inner = Starlette(routes=[self._route(endpoint) for endpoint in self.endpoints])
         inner.router.redirect_slashes = False
-        self.app = Guard(inner, self.access, {endpoint.path: endpoint.decision for endpoint in ENDPOINTS})
+        decisions = {endpoint.path: endpoint.decision for endpoint in self.endpoints}
+        self.app = Guard(inner, self.access, decisions, authorize=self.authorize)
 
     def close(self, patience_s: float) -> None:
         """End the threads that read; one that reads longer than that ends when it has."""
@@ -89,7 +95,7 @@ class Dashboard:
     def _route(self, endpoint: Endpoint) -> BaseRoute:
         if endpoint.answer is None:
             return WebSocketRoute(endpoint.path, self.viewers.serve)
-        return Route(endpoint.path, self._asked(endpoint, endpoint.answer), methods=["GET"])
+        return Route(endpoint.path, self._asked(endpoint, endpoint.answer), methods=list(endpoint.decision.methods))
 
     def _asked(
         self, endpoint: Endpoint, answer: Callable[[Dashboard, Mapping[str, Any]], Response]
@@ -134,7 +140,7 @@ def _healthy(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
 
 
 def _page(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return page.rendered(dashboard.fleet, dashboard.access.prefix)
+    return page.rendered(dashboard.fleet, dashboard.access.link_prefix)
 
 
 def _file(name: str, media_type: str) -> Callable[..., Response]:
@@ -146,7 +152,7 @@ def _metrics(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
 
 
 def _described(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(document(ENDPOINTS, dashboard.access.prefix)), media_type=JSON)
+    return Response(orjson.dumps(document(dashboard.endpoints, dashboard.access.api_server)), media_type=JSON)
 
 
 def _api(name: str, said: str, make: Callable[..., Any], *parameters: Parameter) -> Endpoint:
