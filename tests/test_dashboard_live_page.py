@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import DashboardServer, Serving
+from drmviz.dashboard.listening import Serving
+from drmviz.dashboard.server import DashboardServer
 from drmviz.live import Hub
 from drmviz.model.decisions import ScalingDecision
 from drmviz.model.metrics import METRIC_ROW
