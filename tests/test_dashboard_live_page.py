@@ -251,7 +251,6 @@ def test_a_server_that_comes_back_leaves_no_gap_and_doubles_no_column(
         run.ticks(4)
         with serving(fleet(tmp_path, run), port=port):
             page.await_newest(run.said(run.n - 1))
-            page.await_state("live")
             run.ticks(3)
             page.await_newest(run.said(run.n - 1))
 
@@ -288,7 +287,6 @@ def test_means_of_wide_columns_take_each_tick_once_across_a_reconnect(browser: B
         page.await_state("lost")
         run.ticks(9)
         with serving(fleet(tmp_path, run), port=port):
-            page.await_state("live")
             for _ in range(5):
                 run.ticks(1)
                 await_wide_mean(page, run)
@@ -392,7 +390,6 @@ def test_a_server_that_hangs_is_lost_within_three_seconds(browser: Browser, tmp_
 
         hangs[0] = False
         page.tab.unroute("**/healthz")
-        page.await_state("live")
         run.ticks(1)
         page.await_newest(run.said(run.n - 1))
 
