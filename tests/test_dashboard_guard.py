@@ -241,7 +241,8 @@ def test_every_route_of_what_is_mounted_has_a_decision_of_its_own() -> None:
     assert {path for path, decision in decided.items() if decision.is_page} == {"/", "/drm-dashboard", "/live"}
     signed = {path for path, decision in decided.items() if decision.who == "signature"}
     assert signed == {f"/embed/{type_}" for type_ in KINDS}
-    switching = {path for path, decision in decided.items() if decision.methods != ("GET", "HEAD")}
+    assert {decision.methods for decision in decided.values()} == {("GET", "HEAD"), ("POST",)}
+    switching = {path for path, decision in decided.items() if decision.methods == ("POST",)}
     assert switching == {"/server/start", "/server/stop", "/server/open"}
     framed = {path for path, decision in decided.items() if decision.is_framed}
     assert framed == {"/", "/drm-dashboard", *signed, *(f"/figures/{type_}" for type_ in KINDS)}
