@@ -250,7 +250,8 @@ def test_every_route_of_what_is_mounted_has_a_decision_of_its_own() -> None:
 
 @pytest.mark.parametrize("endpoint", each_endpoint(), ids=lambda endpoint: endpoint.path)
 def test_who_has_the_token_or_the_cookie_gets_in(server: DashboardServer, endpoint: Endpoint) -> None:
-    path = f"{endpoint.path}?worker=w1" if endpoint.path.endswith("series") else endpoint.path
+    needed = {"/api/v1/series": "?worker=w1", "/api/v1/figure": "?name=scaling"}
+    path = endpoint.path + needed.get(endpoint.path, "")
     ways = [(BEARER,), (cookie(server), ("Origin", f"http://127.0.0.1:{server.port}"))]
 
     for headers in ways:
@@ -393,7 +394,7 @@ def test_below_a_prefix_there_is_everything_and_beside_it_nothing(tmp_path: Path
         assert list(asked.values()) == [200, 200, 404, 404, 404, 404, 404]
         assert "Path=/team/fleet; HttpOnly" in opened.headers["set-cookie"]
         assert 'url=/team/fleet/"' in opened.body.decode()
-        assert b'src="/team/fleet/static/newer.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
+        assert b'src="/team/fleet/static/page.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
 
 
 def test_a_proxy_before_it_is_let_in_by_its_name_and_its_exact_origin(tmp_path: Path) -> None:
