@@ -109,7 +109,7 @@ class DaskSource:
 
 
 def _is_about_the_same(wish: ScalingDecision, last: ScalingDecision) -> bool:
-    """Tell whether it leads to the same, for less than twice and more than half as many: a load is never quite still."""
+    """Tell whether it leads to the same, for less than twice and more than half as many: no load is quite still."""
     wanted, before = wish.value or 0.0, last.value or 0.0
     is_near = before / 2 < wanted < before * 2 or wanted == before
     return wish.action == last.action and (is_near or wish.action == "maintain")

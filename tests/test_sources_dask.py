@@ -1,0 +1,464 @@
+"""Dask clusters: read from outside, scaled by their owner, killed and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drmviz.collector import Collector
+from drmviz.errors import InvalidValueError, SourceUnavailableError
+from drmviz.manager import DynamicResourceManager
+from drmviz.model.decisions import FleetChange, ScalingDecision
+from drmviz.model.samples import Reading
+from drmviz.sources.dask import DaskFleet, DaskSource
+from drmviz.sources.dask.events import Passers, changes_between, worker_events
+from drmviz.sources.dask.link import address_of
+from drmviz.sources.dask.sentences import WANTED
+from drmviz.sources.dask.source import _is_about_the_same
+from drmviz.sources.dask.workers import Life, WorkersReader
+from drmviz.store import Store, Writer
+from drmviz.system import SystemClock
+
+try:
+    import distributed
+except ImportError:
+    distributed = None
+
+needs_dask = pytest.mark.skipif(distributed is None, reason="distributed is not installed: pip install -e '.[dask]'")
+GIB = 2**30
+BLOCK_S = 30.0
+
+
+def stated(name: object = "a", *, threads: int = 2, limit: int = 4 * GIB, seen: float = 1.0, **metrics: Any) -> Any:
+    """Return a worker as `Scheduler.identity` holds it."""
+    return {
+        "type": "Worker",
+        "name": name,
+        "host": "10.0.0.1",
+        "nthreads": threads,
+        "memory_limit": limit,
+        "last_seen": seen,
+        "local_directory": f"/tmp/{name}",
+        "status": "running",
+        "metrics": metrics,
+    }
+
+
+def read(workers: Mapping[str, Any], *, at_s: float = 0.0) -> tuple[Reading, WorkersReader]:
+    reader = WorkersReader()
+    return reader.read(workers, taken_at_s=at_s), reader
+
+
+def test_units_are_brought_in_line() -> None:
+    worker = stated(
+        cpu=150.0,
+        memory=GIB,
+        task_counts={"executing": 1, "long-running": 2, "ready": 5, "constrained": 1, "memory": 9},
+        managed_bytes=700,
+        spilled_bytes={"memory": 200, "disk": 150},
+    )
+
+    reading, reader = read({"tcp://10.0.0.1:1": worker})
+
+    assert [entry.id for entry in reading.entries] == ["a"]
+    assert reading["cpu_ratio"].tolist() == [0.75]
+    assert reading["memory_ratio"].tolist() == [0.25]
+    assert reading["cpu_reserved_ratio"].tolist() == [0.5]
+    assert reading["tasks_running"].tolist() == [3.0]
+    assert reading.entries[0].capacity.cpu_millicores == 2000
+    assert reading.entries[0].capacity.memory_bytes == 4 * GIB
+    load = reader.load
+    assert (load.running, load.ready, load.queued) == (3, 6, None)
+    assert (load.memory_bytes, load.managed_bytes, load.unmanaged_bytes) == (GIB, 500, GIB - 500)
+    assert load.spilled_bytes == 150
+    assert load.cpu_ratio == 0.75
+
+
+def test_a_gpu_is_a_share_and_one_that_is_not_reported_is_unknown() -> None:
+    with_gpu = {
+        **stated("a", cpu=1.0, gpu={"utilization": 40, "memory-used": 2 * GIB}),
+        "gpu": {"name": "H200", "memory-total": 8 * GIB},
+    }
+
+    reading, _ = read({"tcp://h:1": with_gpu, "tcp://h:2": stated("b", cpu=1.0)})
+
+    np.testing.assert_allclose(reading["gpu_ratio"], [0.4, np.nan])
+    np.testing.assert_allclose(reading["gpu_memory_ratio"], [0.25, np.nan])
+    assert reading.entries[0].capacity.gpu_memory_bytes == 8 * GIB
+    assert reading.entries[1].capacity.gpu_count is None
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        stated("a"),
+        {"name": "a"},
+        stated("a", cpu="fast", memory=None, task_counts=7, spilled_bytes=[], gpu="yes"),
+        stated("a", threads=0, limit=0, cpu=50.0, memory=GIB) | {"metrics": {"cpu": 50.0, "memory": GIB}},
+    ],
+    ids=["no metrics yet", "nothing but a name", "nonsense", "no threads and no limit"],
+)
+def test_what_is_not_told_is_unknown_and_never_zero(worker: Any) -> None:
+    reading, _ = read({"tcp://h:1": worker})
+
+    for metric in ("cpu_ratio", "memory_ratio", "gpu_ratio", "cpu_reserved_ratio"):
+        assert np.isnan(reading[metric]).all(), metric
+
+
+def test_the_zero_of_a_worker_that_has_measured_no_cpu_yet_is_unknown() -> None:
+    reader = WorkersReader()
+
+    first = reader.read({"tcp://h:1": stated(cpu=0.0, seen=1.0)}, taken_at_s=0.0)
+    second = reader.read({"tcp://h:1": stated(cpu=0.0, seen=1.5)}, taken_at_s=1.0)
+
+    assert np.isnan(first["cpu_ratio"]).all()
+    assert second["cpu_ratio"].tolist() == [0.0]
+
+
+def test_a_worker_whose_heart_stands_still_is_unknown_until_it_beats_again() -> None:
+    reader = WorkersReader()
+    reader.read({"tcp://h:1": stated(cpu=80.0, seen=1.0)}, taken_at_s=100.0)
+
+    soon = reader.read({"tcp://h:1": stated(cpu=80.0, seen=1.0)}, taken_at_s=104.0)
+    late = reader.read({"tcp://h:1": stated(cpu=80.0, seen=1.0)}, taken_at_s=106.0)
+    again = reader.read({"tcp://h:1": stated(cpu=60.0, seen=9.0)}, taken_at_s=107.0)
+
+    assert soon["cpu_ratio"].tolist() == pytest.approx([0.4])
+    assert np.isnan(late["cpu_ratio"]).all()
+    assert again["cpu_ratio"].tolist() == pytest.approx([0.3])
+
+
+def test_workers_of_one_name_are_told_apart_by_their_addresses() -> None:
+    reading, _ = read({"tcp://h:1": stated(1), "tcp://h:2": stated("1"), "tcp://h:3": stated("c")})
+
+    assert [entry.id for entry in reading.entries] == ["tcp://h:1", "tcp://h:2", "c"]
+    assert not reading.rejected
+
+
+def test_a_worker_that_spills_is_described_anew_when_it_has_doubled_and_not_at_every_reading() -> None:
+    reader = WorkersReader()
+    labels = []
+
+    for disk in (0, 100, 120, 130, 90, 300):
+        worker = stated(spilled_bytes={"memory": disk, "disk": disk})
+        reading = reader.read({"tcp://h:1": worker}, taken_at_s=0.0)
+        labels.append(dict(reading.entries[0].labels).get("spilled_over_bytes"))
+
+    assert labels == [None, "64", "64", "128", "128", "256"]
+
+
+def life(address: str, worker_id: str = "a") -> Life:
+    reading, reader = read({address: stated(worker_id)})
+    assert len(reading.entries) == 1
+    return reader.lives[worker_id]
+
+
+def removed(address: str, *, at_s: float = 11.0, **message: Any) -> tuple[float, dict[str, Any]]:
+    return (at_s, {"action": "remove-worker", "worker": address, **message})
+
+
+def added(address: str, *, at_s: float = 11.0) -> tuple[float, dict[str, Any]]:
+    return (at_s, {"action": "add-worker", "worker": address})
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"stimulus_id": "retire-workers-1.5", "expected": True}, "asked for"),
+        ({"stimulus_id": "worker-close-1.5", "expected": True}, "asked for"),
+        ({"stimulus_id": "handle-worker-cleanup-1.5", "expected": False}, "lost"),
+        ({}, "lost"),
+    ],
+)
+def test_the_event_log_says_when_and_why_a_worker_left(message: dict[str, Any], why: str) -> None:
+    events = worker_events([removed("tcp://h:1", **message)])
+
+    changes = changes_between({"a": life("tcp://h:1")}, {}, events, since_s=10.0, now_s=12.0)
+
+    assert changes == (FleetChange(at_s=11.0, worker="a", change="left", why=why),)
+
+
+def test_a_worker_that_comes_back_under_its_name_is_another_life_of_it() -> None:
+    events = worker_events([removed("tcp://h:1", at_s=11.0), added("tcp://h:2", at_s=11.5)])
+
+    changes = changes_between(
+        {"a": life("tcp://h:1")}, {"a": life("tcp://h:2")}, events, since_s=10.0, now_s=12.0
+    )
+
+    assert [(change.at_s, change.change) for change in changes] == [(11.0, "left"), (11.5, "joined")]
+
+
+def test_times_of_a_scheduler_whose_clock_is_wrong_are_held_between_the_readings() -> None:
+    events = worker_events([removed("tcp://h:1", at_s=9e9), added("tcp://h:2", at_s=-5.0)])
+
+    changes = changes_between(
+        {"a": life("tcp://h:1")}, {"b": life("tcp://h:2", "b")}, events, since_s=10.0, now_s=12.0
+    )
+
+    assert [(change.at_s, change.change) for change in changes] == [(12.0, "left"), (10.0, "joined")]
+
+
+def test_who_came_and_went_between_two_readings_is_told_once() -> None:
+    passers = Passers()
+    old = [added("tcp://h:1"), removed("tcp://h:1")]
+    log = [*old, added("tcp://h:2", at_s=11.0), removed("tcp://h:2", at_s=11.5)]
+
+    first = passers.new_ones(worker_events(old), (), since_s=0.0, now_s=10.0)
+    second = passers.new_ones(worker_events(log), (), since_s=10.0, now_s=12.0)
+    third = passers.new_ones(worker_events(log), (), since_s=12.0, now_s=14.0)
+
+    assert first == third == ()
+    assert [(change.at_s, change.worker, change.change) for change in second] == [
+        (11.0, "tcp://h:2", "joined"),
+        (11.5, "tcp://h:2", "left"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry", [None, (1.0,), ("soon", {}), (1.0, "text"), (math.nan, {"worker": "a"}), (1.0, {"worker": 3})]
+)
+def test_an_entry_of_the_log_that_makes_no_sense_costs_only_itself(entry: Any) -> None:
+    assert len(worker_events([entry, added("tcp://h:1")])) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "address"),
+    [
+        ("dask://127.0.0.1:8786", "tcp://127.0.0.1:8786"),
+        ("tcp://host:1", "tcp://host:1"),
+        ("tls://host:1/", "tls://host:1"),
+        ("host:8786", "tcp://host:8786"),
+        ("dask://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_addresses_are_taken_as_people_write_them(named: str, address: str) -> None:
+    assert address_of(named) == address
+
+
+@pytest.mark.parametrize(
+    "named", ["", "dask://", "dask://host", "dask://host:0", "dask://host:99999", "http://host:1", "a:b", 8786, None]
+)
+def test_what_is_no_address_is_refused_by_name(named: Any) -> None:
+    with pytest.raises(InvalidValueError, match=r"address = .*dask://127\.0\.0\.1:8786"):
+        address_of(named)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "is_told"), [(4, 4, False), (5, 4, False), (8, 4, True), (2, 4, True), (1, 0, True)]
+)
+def test_a_wish_is_told_again_when_it_has_doubled_or_halved(wanted: int, before: int, is_told: bool) -> None:
+    now, last = (ScalingDecision(action="scale_up", decided_at_s=0.0, value=value) for value in (wanted, before))
+
+    assert _is_about_the_same(now, last) is not is_told
+
+
+# From here on: real schedulers and workers.
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A real cluster whose seven workers are threads of this process, reached through real sockets."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=7, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None, memory_limit=GIB
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def single() -> Iterator[Any]:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None, memory_limit=GIB
+    ) as made:
+        yield made
+
+
+def until(condition: Callable[[], Any], *, patience_s: float = BLOCK_S, pause_s: float = 0.05) -> Any:
+    """Return the first answer that is true; engines are real, so what is waited for has no moment of its own."""
+    deadline_s = time.monotonic() + patience_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline_s, "it never came to be"
+        time.sleep(pause_s)
+    return answer
+
+
+@needs_dask
+def test_all_workers_are_read_and_not_only_the_first_five(cluster: Any) -> None:
+    source = DaskSource(cluster.scheduler_address.replace("tcp://", "dask://"))
+
+    reading = source.read(time.time())
+    source.close()
+
+    assert sorted(entry.id for entry in reading.entries) == [str(number) for number in range(7)]
+    assert {entry.capacity.memory_bytes for entry in reading.entries} == {GIB}
+    assert not reading.rejected
+    assert not reading.changes
+
+
+@needs_dask
+def test_running_and_waiting_tasks_and_who_is_retired_are_seen_from_outside(cluster: Any) -> None:
+    from distributed import Client, Event
+
+    source = DaskSource(cluster.scheduler_address, looks_inside=True)
+    with Client(cluster, set_as_default=False) as client:
+        source.read(time.time())
+        clients = len(cluster.scheduler.clients)
+        event = Event("go", client=client)
+        futures = client.map(lambda number: event.wait(60) and number, range(20), pure=False)
+        reading = until(lambda: (r := source.read(time.time())) if np.nansum(r["tasks_running"]) == 7 else None)
+        load = source.load
+
+        assert reading["cpu_reserved_ratio"].tolist() == [1.0] * 7
+        assert load.running == 7
+        assert (load.ready or 0) + (load.queued or 0) == 13
+        assert len(cluster.scheduler.clients) == clients  # a watcher is no client
+        event.set()
+        assert client.gather(futures) == list(range(20))
+        client.retire_workers(names=[3])
+        left = until(lambda: source.read(time.time()).changes)
+
+        assert [(change.worker, change.change, change.why) for change in left] == [("3", "left", "asked for")]
+    source.close()
+
+
+@needs_dask
+def test_what_is_asynchronous_is_refused_with_the_way_out(single: Any) -> None:
+    from distributed import Client
+
+    async def refuse() -> None:
+        async with Client(single.scheduler_address, asynchronous=True, set_as_default=False) as client:
+            with pytest.raises(InvalidValueError, match=r"is asynchronous.*DaskSource\(client\.scheduler\.address\)"):
+                DaskSource(client)
+
+    asyncio.run(refuse())
+    with Client(single, set_as_default=False) as client:
+        source = DaskSource(client)
+        assert len(source.read(time.time()).entries) == 1
+        source.close()
+
+
+@needs_dask
+def test_a_scheduler_that_is_not_there_is_named_at_once_and_tried_again_later() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        source = DaskSource(f"127.0.0.1:{taken.getsockname()[1]}")  # bound and not listening: refused
+        begun_s = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(SourceUnavailableError, match=r"scheduler tcp://127\.0\.0\.1:\d+: nobody listens there"):
+                source.read(time.time())
+        assert time.monotonic() - begun_s < 2
+        source.close()
+
+
+@needs_dask
+def test_a_port_where_something_else_listens_is_no_scheduler() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        source = DaskSource(f"127.0.0.1:{other.getsockname()[1]}", patience_s=0.5)
+        with pytest.raises(SourceUnavailableError, match=r"did not answer within 0\.5 s|connection was lost"):
+            source.read(time.time())
+        source.close()
+
+
+def busy(client: Any) -> list[Any]:
+    """Give a cluster about 10 s of work for one thread; many short tasks, none of which needs a core."""
+    futures: list[Any] = client.map(lambda number: time.sleep(0.1) or number, range(100), pure=False)
+    return futures
+
+
+class Told:
+    """What a source told of a fleet that went up and down again."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.sizes: list[int] = []
+        self.changes: list[FleetChange] = []
+        self.decisions: list[ScalingDecision] = []
+
+    def look(self) -> int:
+        reading = self.source.read(time.time())
+        self.sizes.append(len(reading.entries))
+        self.changes.extend(reading.changes)
+        self.decisions.extend(reading.decisions)
+        return self.sizes[-1]
+
+    def watch_up_and_down(self, client: Any, *, most: int = 4) -> None:
+        until(lambda: self.look() == 1)
+        futures = busy(client)
+        until(lambda: self.look() == most)
+        client.gather(futures)
+        del futures
+        until(lambda: self.look() == 1)
+
+    @property
+    def joined(self) -> list[FleetChange]:
+        return [change for change in self.changes if change.change == "joined"]
+
+    @property
+    def left(self) -> list[FleetChange]:
+        return [change for change in self.changes if change.change == "left"]
+
+
+def manager_for_tests() -> DynamicResourceManager:
+    return DynamicResourceManager(0.6, 0.8, 0.3, 0.6, 0.3, 0.6, min_workers=1, max_workers=4, stale_after_s=5.0)
+
+
+@needs_dask
+@pytest.mark.parametrize("who", ["dask", "manager"])
+def test_a_cluster_goes_from_one_to_four_and_back_and_every_evaluation_is_told(single: Any, who: str) -> None:
+    from distributed import Client
+
+    fleet, watcher = DaskFleet(single), DaskSource(single.scheduler_address)
+    told, seen = Told(fleet), Told(watcher)
+    with Client(single, set_as_default=False) as client:
+        if who == "dask":
+            fleet.adapt(minimum=1, maximum=4, interval="100ms", wait_count=3, target_duration="500ms")
+        else:
+            fleet.follow(manager_for_tests(), interval="100ms")
+        look = told.look
+        told.look = lambda: (seen.look(), look())[1]  # type: ignore[method-assign]
+        told.watch_up_and_down(client)
+        fleet.close()
+        watcher.close()
+
+    for one in (told, seen):
+        actions = {decision.action for decision in one.decisions}
+        assert actions >= {"scale_up", "scale_down"}
+        assert all(decision.reason and decision.metric and decision.value is not None for decision in one.decisions)
+        assert len(one.joined) == len(one.left) == 3
+        assert {change.why for change in one.left} == {"asked for"}
+    assert {change.why for change in told.joined} == {"asked for"}
+    assert sum(decision.action == "maintain" for decision in told.decisions) > 5
+    assert fleet.policy().max_workers == 4
+    gone = {name for decision in told.decisions for name in decision.worker_ids}
+    assert gone == {change.worker for change in told.left}
+    if who == "dask":
+        asked = [decision for decision in told.decisions if decision.action == "scale_up"]
+        assert sum(decision.count for decision in asked) == 3
+        assert {decision.metric for decision in told.decisions} == {WANTED}
+
+
+@needs_dask
+def test_what_is_no_cluster_of_dask_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="must be a Dask cluster"):
+        DaskFleet("tcp://127.0.0.1:8786")
+
+
+@needs_dask
+def test_only_a_manager_can_be_followed(single: Any) -> None:
+    with pytest.raises(InvalidValueError, match="must be a DynamicResourceManager"):
+        DaskFleet(single).follow(single)
