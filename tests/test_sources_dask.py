@@ -320,7 +320,8 @@ def test_running_and_waiting_tasks_and_who_is_retired_are_seen_from_outside(clus
         clients = len(cluster.scheduler.clients)
         event = Event("go", client=client)
         futures = client.map(lambda number: event.wait(60) and number, range(20), pure=False)
-        reading = until(lambda: (r := source.read(time.time())) if np.nansum(r["tasks_running"]) == 7 else None)
+        until(lambda: source.read(time.time()) and source.load.running == 7)
+        reading = source.read(time.time())
         load = source.load
 
         assert reading["cpu_reserved_ratio"].tolist() == [1.0] * 7
