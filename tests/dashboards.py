@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import PATIENCE_S, DashboardServer, Serving
+from drmviz.dashboard.listening import Serving
+from drmviz.dashboard.server import PATIENCE_S, DashboardServer
 from drmviz.dashboard.viewers import MOST_VIEWERS
 from tests.fleets import START_S, KnownFleet, written
 

@@ -24,7 +24,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import DashboardServer, Serving
+from drmviz.dashboard.listening import Serving
+from drmviz.dashboard.server import DashboardServer
 from drmviz.errors import InvalidValueError, ServerError, UsageError
 from drmviz.live import Hub
 from drmviz.model.run import RunHeader
