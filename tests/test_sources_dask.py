@@ -30,6 +30,7 @@ from drmviz.sources.dask.source import _is_about_the_same
 from drmviz.sources.dask.workers import Life, WorkersReader
 from drmviz.store import Store, Writer
 from drmviz.system import SystemClock
+from tests.commands import Bench
 
 try:
     import distributed
@@ -193,9 +194,7 @@ def test_the_event_log_says_when_and_why_a_worker_left(message: dict[str, Any], 
 def test_a_worker_that_comes_back_under_its_name_is_another_life_of_it() -> None:
     events = worker_events([removed("tcp://h:1", at_s=11.0), added("tcp://h:2", at_s=11.5)])
 
-    changes = changes_between(
-        {"a": life("tcp://h:1")}, {"a": life("tcp://h:2")}, events, since_s=10.0, now_s=12.0
-    )
+    changes = changes_between({"a": life("tcp://h:1")}, {"a": life("tcp://h:2")}, events, since_s=10.0, now_s=12.0)
 
     assert [(change.at_s, change.change) for change in changes] == [(11.0, "left"), (11.5, "joined")]
 
@@ -203,9 +202,7 @@ def test_a_worker_that_comes_back_under_its_name_is_another_life_of_it() -> None
 def test_times_of_a_scheduler_whose_clock_is_wrong_are_held_between_the_readings() -> None:
     events = worker_events([removed("tcp://h:1", at_s=9e9), added("tcp://h:2", at_s=-5.0)])
 
-    changes = changes_between(
-        {"a": life("tcp://h:1")}, {"b": life("tcp://h:2", "b")}, events, since_s=10.0, now_s=12.0
-    )
+    changes = changes_between({"a": life("tcp://h:1")}, {"b": life("tcp://h:2", "b")}, events, since_s=10.0, now_s=12.0)
 
     assert [(change.at_s, change.change) for change in changes] == [(12.0, "left"), (10.0, "joined")]
 
@@ -316,8 +313,9 @@ def test_running_and_waiting_tasks_and_who_is_retired_are_seen_from_outside(clus
 
     source = DaskSource(cluster.scheduler_address, looks_inside=True)
     with Client(cluster, set_as_default=False) as client:
+        clients = set(cluster.scheduler.clients)
         source.read(time.time())
-        clients = len(cluster.scheduler.clients)
+        assert set(cluster.scheduler.clients) == clients  # a watcher is none
         event = Event("go", client=client)
         futures = client.map(lambda number: event.wait(60) and number, range(20), pure=False)
         until(lambda: source.read(time.time()) and source.load.running == 7)
@@ -327,7 +325,6 @@ def test_running_and_waiting_tasks_and_who_is_retired_are_seen_from_outside(clus
         assert reading["cpu_reserved_ratio"].tolist() == [1.0] * 7
         assert load.running == 7
         assert (load.ready or 0) + (load.queued or 0) == 13
-        assert len(cluster.scheduler.clients) == clients  # a watcher is no client
         event.set()
         assert client.gather(futures) == list(range(20))
         client.retire_workers(names=[3])
@@ -463,3 +460,207 @@ def test_what_is_no_cluster_of_dask_is_refused() -> None:
 def test_only_a_manager_can_be_followed(single: Any) -> None:
     with pytest.raises(InvalidValueError, match="must be a DynamicResourceManager"):
         DaskFleet(single).follow(single)
+
+
+@needs_dask
+def test_watch_says_what_is_wrong_with_an_address_in_one_line(bench: Bench) -> None:
+    done = bench.drmviz("watch", "dask://127.0.0.1", "--no-dashboard", "--store", "h.drmviz")
+
+    assert done.returncode == 2
+    assert "it names no port, which is 8786 unless told otherwise" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# The second tier: processes that are killed.
+
+MEMORY = "512MiB"
+OWNER = f"""
+import sys, time
+from distributed import Client, LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit="{MEMORY}"
+    ) as cluster, Client(cluster) as client:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.readline()
+        cluster.adapt(minimum=1, maximum=4, interval="200ms", wait_count=5, target_duration="1s")
+        futures = client.map(lambda number: time.sleep(0.3) or number, range(100), pure=False)
+        client.gather(futures)
+        del futures
+        while len(client.scheduler_info(n_workers=-1)["workers"]) > 1:
+            time.sleep(0.2)
+        print("down again", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+class Engine:
+    """A scheduler and its workers, each a process of its own, as people start them by hand."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.address = f"tcp://127.0.0.1:{port}"
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+
+    def add_worker(self, name: str) -> subprocess.Popen[bytes]:
+        return self._start(
+            "worker", self.address, "--name", name, "--nthreads", "1", "--memory-limit", MEMORY, "--no-nanny",
+            "--no-dashboard", "--death-timeout", "60",
+        )  # fmt: skip
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(process)
+        return process
+
+    def kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_scheduler_that_is_killed_and_returns_leaves_a_gap_and_no_doubled_worker(tmp_path: Path) -> None:
+    port, interval_s, clock = free_port(), 0.5, SystemClock()
+    engine = Engine(port, tmp_path)
+    again: Engine | None = None
+    source = DaskSource(f"dask://127.0.0.1:{port}")
+    try:
+        for name in ("w0", "w1"):
+            engine.add_worker(name)
+        with Writer.open(tmp_path / "h.drmviz") as writer:
+            recording = writer.begin(
+                title="dask", started_at_s=(started_at_s := clock.wall_s()), interval_s=interval_s, source="dask",
+                host="here", facts={},
+            )  # fmt: skip
+            collector = Collector([source], recording, clock=clock, started_at_s=started_at_s, interval_s=interval_s)
+
+            def tick() -> Any:
+                clock.wait_s(collector.seconds_to_next_tick())
+                return collector.tick()
+
+            until(lambda: len(tick().roster.incarnations) == 2 and collector.statuses["dask"].state == "OK")
+            tick()
+            engine.kill()
+            killed_at_s = collector.now_s()
+            until(lambda: (tick(), collector.statuses["dask"].state == "DEGRADED")[1])
+            noticed_s = collector.now_s() - killed_at_s
+            reason = collector.statuses["dask"].reason
+            until(lambda: (tick(), "connection refused" in collector.statuses["dask"].reason)[1])
+            for _ in range(4):
+                assert len(tick().roster.incarnations) == 2  # unknown, not gone
+            again = Engine(port, tmp_path)
+            for name in ("w0", "w1"):
+                again.add_worker(name)
+            until(lambda: len(lives := tick().roster.incarnations) == 2 and {life.ordinal for life in lives} == {2})
+            back_s = collector.now_s() - killed_at_s
+            assert collector.statuses["dask"].state == "OK"
+            for _ in range(3):
+                tick()
+            collector.close()
+            recording.finish(collector.now_s())
+    finally:
+        source.close()
+        engine.kill()
+        if again is not None:
+            again.kill()
+
+    assert noticed_s <= 2 * interval_s + 0.2
+    assert f"scheduler tcp://127.0.0.1:{port}: the connection was lost" in reason
+    assert back_s < 30
+    with Store.open(tmp_path / "h.drmviz") as store:
+        run = store.read()
+    assert sorted(worker.id for worker in run.workers) == ["w0", "w1"]
+    for worker in run.workers:
+        first, second = worker.incarnations
+        assert first.why_left == "lost"
+        assert first.left_at_s is not None
+        assert first.left_at_s <= second.joined_at_s
+    memory = run.grids["memory_ratio", "mean"]
+    during = (run.starts_at_s > killed_at_s + interval_s) & (run.starts_at_s < killed_at_s + interval_s * 4)
+    assert during.any()
+    assert np.isnan(memory[:, during]).all()
+    assert np.isfinite(memory[:, -3:]).all()
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_worker_that_is_killed_is_lost_and_comes_back_as_another_life() -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=MEMORY) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        fleet = DaskFleet(cluster)
+        told = Told(fleet)
+        until(lambda: told.look() == 2)
+        pids = client.run(os.getpid)
+        victim = next(
+            address for address, info in client.scheduler_info(n_workers=-1)["workers"].items() if info["name"] == 1
+        )
+        os.kill(pids[victim], signal.SIGKILL)
+        until(lambda: (told.look(), told.joined)[1])
+        fleet.close()
+
+    assert [(change.worker, change.change, change.why) for change in told.changes] == [
+        ("1", "left", "lost"),
+        ("1", "joined", None),
+    ]
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench: Bench) -> None:
+    bench.write(owner=OWNER)
+    owner = subprocess.Popen(
+        [sys.executable, "owner.py"],
+        cwd=bench.folder,
+        env=bench.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    try:
+        address = owner.stdout.readline().strip().replace("tcp://", "dask://")
+        watch = bench.start(
+            sys.executable, "-m", "drmviz", "watch", address, "--no-dashboard", "--store", "h.drmviz", "--interval",
+            "0.5",
+        )  # fmt: skip
+        until(lambda: (bench.folder / "h.drmviz").exists() and bench.recorded().workers)
+        print("go", file=owner.stdin, flush=True)
+        assert owner.stdout.readline() == "down again\n"
+        until(lambda: sum(change.change == "left" for change in bench.recorded().changes) >= 3)
+    finally:
+        owner.communicate(timeout=30)
+    watch.send_signal(signal.SIGTERM)
+    _, err = watch.communicate(timeout=20)
+
+    assert watch.returncode == 0, err
+    run = bench.recorded()
+    left = [change for change in run.changes if change.change == "left" and change.is_of_the_fleet]
+    assert len(run.workers) == 4
+    assert [change.why for change in left] == ["asked for"] * 3
+    assert {decision.action for decision in run.decisions} >= {"scale_up", "scale_down"}
+    drawn = bench.drmviz("draw", "h.drmviz", "--figure", "all", "--format", "json", "--output-dir", "drawn")
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(list((bench.folder / "drawn").glob("*.json"))) >= 3
