@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from drmviz.collector import Collector
-from drmviz.errors import InvalidValueError, SourceUnavailableError
+from drmviz.errors import InvalidValueError, SourceUnavailableError, StoreError
 from drmviz.manager import DynamicResourceManager
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.samples import Reading
@@ -107,9 +107,10 @@ def test_a_gpu_is_a_share_and_one_that_is_not_reported_is_unknown() -> None:
         stated("a"),
         {"name": "a"},
         stated("a", cpu="fast", memory=None, task_counts=7, spilled_bytes=[], gpu="yes"),
+        stated("a", cpu=True, memory=-1, task_counts={"executing": "one"}, gpu={"utilization": []}),
         stated("a", threads=0, limit=0, cpu=50.0, memory=GIB) | {"metrics": {"cpu": 50.0, "memory": GIB}},
     ],
-    ids=["no metrics yet", "nothing but a name", "nonsense", "no threads and no limit"],
+    ids=["no metrics yet", "nothing but a name", "nonsense", "nonsense inside", "no threads and no limit"],
 )
 def test_what_is_not_told_is_unknown_and_never_zero(worker: Any) -> None:
     reading, _ = read({"tcp://h:1": worker})
@@ -495,6 +496,14 @@ if __name__ == "__main__":
 """
 
 
+def has_workers(bench: Bench) -> bool:
+    """Tell whether a recording has begun and holds somebody; a file is there before it is a store."""
+    try:
+        return bool(bench.recorded().workers)
+    except StoreError:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -646,7 +655,7 @@ def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench:
             sys.executable, "-m", "drmviz", "watch", address, "--no-dashboard", "--store", "h.drmviz", "--interval",
             "0.5",
         )  # fmt: skip
-        until(lambda: (bench.folder / "h.drmviz").exists() and bench.recorded().workers)
+        until(lambda: has_workers(bench))
         print("go", file=owner.stdin, flush=True)
         assert owner.stdout.readline() == "down again\n"
         until(lambda: sum(change.change == "left" for change in bench.recorded().changes) >= 3)

@@ -92,7 +92,7 @@ class SchedulerLink:
         self._security = security
         self._looks_inside = looks_inside
         self._patience_s = patience_s
-        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._remote: Any = None
         self._pause_s = _FIRST_PAUSE_S
         self._next_try_s: float | None = None
@@ -107,9 +107,9 @@ class SchedulerLink:
         now_s = self._clock.monotonic_s()
         if self._next_try_s is not None and now_s < self._next_try_s:
             raise self._unavailable()
-        runner = self._runner = self._runner or asyncio.Runner()
+        loop = self._loop = self._loop or asyncio.new_event_loop()
         try:
-            answer = runner.run(asyncio.wait_for(self._ask(known), self._patience_s))
+            answer = loop.run_until_complete(asyncio.wait_for(self._ask(known), self._patience_s))
         except (OSError, RuntimeError) as error:  # those of distributed are OSErrors; a closed loop is the other
             self._reason = self._reason_of(error)
             self._give_up()
@@ -124,9 +124,10 @@ class SchedulerLink:
     def close(self) -> None:
         """Hang up."""
         self._hang_up()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.close()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
     async def _ask(self, known: frozenset[str] | None) -> Answer:
         if self._remote is None:
@@ -154,14 +155,14 @@ class SchedulerLink:
 
     def _hang_up(self) -> None:
         remote, self._remote = self._remote, None
-        if remote is None or self._runner is None:
+        if remote is None or self._loop is None:
             return
 
         async def hang_up() -> None:
             with contextlib.suppress(OSError, RuntimeError):
                 await remote.close_rpc()
 
-        self._runner.run(hang_up())
+        self._loop.run_until_complete(hang_up())
 
     def _reason_of(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):

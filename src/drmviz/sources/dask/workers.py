@@ -21,8 +21,12 @@ RUNNING = ("executing", "long-running")
 """States of tasks that a worker works on; the latter have left its thread pool and hold no thread of it."""
 WAITING = ("ready", "constrained")
 """States of tasks that a worker has and that wait for one of its threads or resources."""
+_DESCRIBING = ("name", "host", "nthreads", "memory_limit", "local_directory", "status", "gpu")
 _SHORTEST_SILENCE_S = 5.0
 _PERCENT = 100.0
+_NUMBERS = frozenset({int, float})
+"""What msgpack makes of numbers; a bool is none."""
+_NOTHING: dict[str, Any] = {}
 
 Stated = Mapping[str, Any]
 
@@ -77,13 +81,16 @@ class WorkersReader:
         self.load = Load()
         self._heard: dict[str, tuple[Any, float]] = {}
         self._spilled: dict[str, int] = {}
+        self._told_before: dict[str, tuple[Any, ...]] = {}
+        self._refused: list[str] = []
+        """What of these descriptions made no sense."""
 
     def read(self, stated: Mapping[str, Stated], *, taken_at_s: float) -> Reading:
         """Return a reading of `{address: worker}`, as `Scheduler.identity` holds it."""
         rejected: list[str] = []
-        workers = {str(address): worker for address, worker in stated.items() if isinstance(worker, Mapping)}
+        workers = {str(address): worker for address, worker in stated.items() if isinstance(worker, dict)}
         if len(workers) < len(stated):
-            rejected.append(f"{len(stated) - len(workers)} of {len(stated)} workers are described by no mapping")
+            rejected.append(f"{len(stated) - len(workers)} of {len(stated)} workers are described by no dictionary")
         self.lives = self._living(workers, rejected)
         reading = Reading.unknown((life.entry for life in self.lives.values()), taken_at_s=taken_at_s)
         reading.rejected.extend(rejected)
@@ -130,6 +137,11 @@ class WorkersReader:
 
     def _living(self, workers: Mapping[str, Stated], rejected: list[str]) -> dict[str, Life]:
         """Return who lives by worker id: the name, or the address where two have one name."""
+        told = {address: self._told(address, worker) for address, worker in workers.items()}
+        if told == self._told_before:
+            rejected.extend(self._refused)
+            return self.lives
+        self._told_before, self._refused = told, []
         before = {life.address: life for life in self.lives.values()}
         names = Counter(storable(str(worker.get("name", address))) for address, worker in workers.items())
         lives: dict[str, Life] = {}
@@ -142,11 +154,16 @@ class WorkersReader:
                 address=address,
                 folder=str(worker.get("local_directory")),
                 name=name,
-                entry=_entry(worker_id, address, worker, self._spilling(address, worker), rejected),
+                entry=_entry(worker_id, address, worker, self._spilled[address], self._refused),
             )
             last = before.get(address)
             lives[worker_id] = last if last == life else life
+        rejected.extend(self._refused)
         return lives
+
+    def _told(self, address: str, worker: Stated) -> tuple[Any, ...]:
+        """Return all that a roster entry is made of; where none of it changes, none is made anew."""
+        return (self._spilling(address, worker), *map(worker.get, _DESCRIBING))
 
     def _spilling(self, address: str, worker: Stated) -> int:
         """Return the power of two that what it has on disk once exceeded, 0 while that is nothing.
@@ -154,9 +171,9 @@ class WorkersReader:
         So a worker that spills is told a few times in its life, not at every reading.
         """
         stated = mapping(mapping(worker.get("metrics")).get("spilled_bytes")).get("disk")
-        now = stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else 0
-        most = max(self._spilled.get(address, 0), 1 << (now.bit_length() - 1) if now else 0)
-        self._spilled[address] = most
+        most = self._spilled.setdefault(address, 0)
+        if type(stated) is int and stated >= max(2 * most, 1):
+            most = self._spilled[address] = 1 << (stated.bit_length() - 1)
         return most
 
     def _news(self, address: str, workers: Mapping[str, Stated], now_s: float) -> Stated:
@@ -176,23 +193,21 @@ class WorkersReader:
 
 
 def mapping(stated: Any) -> Stated:
-    """Return a mapping as it is, and an empty one for anything else."""
-    return stated if isinstance(stated, Mapping) else {}
+    """Return a dictionary as it is, and an empty one for anything else."""
+    return stated if isinstance(stated, dict) else _NOTHING
 
 
 def numbers(stated: Iterable[Any]) -> FloatArray:
     """Return float64 with NaN for what is no number."""
-    return np.array(
-        [float(n) if isinstance(n, int | float) and not isinstance(n, bool) else math.nan for n in stated],
-        dtype=np.float64,
-    )
+    return np.array([n if type(n) in _NUMBERS else math.nan for n in stated], dtype=np.float64)
 
 
 def _counted(counts: Sequence[Any], states: Sequence[str]) -> FloatArray:
     """Return how many tasks of each worker are in one of the states; a state that is not named holds none."""
-    return numbers(
-        sum(count.get(state, 0) for state in states) if isinstance(count, Mapping) else None for count in counts
-    )
+    total = np.zeros(len(counts))
+    for state in states:
+        total += numbers(count.get(state, 0) if isinstance(count, dict) else None for count in counts)
+    return total
 
 
 def _total(values: FloatArray) -> int | None:
