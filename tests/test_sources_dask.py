@@ -23,11 +23,12 @@ from drmviz.manager import DynamicResourceManager
 from drmviz.model.decisions import FleetChange, ScalingDecision
 from drmviz.model.samples import Reading
 from drmviz.sources.dask import DaskFleet, DaskSource
+from drmviz.sources.dask.carrying import ManagedWorkers
 from drmviz.sources.dask.events import Passers, changes_between, worker_events
 from drmviz.sources.dask.link import address_of
-from drmviz.sources.dask.sentences import WANTED
+from drmviz.sources.dask.sentences import WANTED, adaptive_decision
 from drmviz.sources.dask.source import _is_about_the_same
-from drmviz.sources.dask.workers import Life, WorkersReader
+from drmviz.sources.dask.workers import Life, Load, WorkersReader
 from drmviz.store import Store, Writer
 from drmviz.system import SystemClock
 from tests.commands import Bench
@@ -466,6 +467,92 @@ def test_what_is_no_cluster_of_dask_is_refused() -> None:
 def test_only_a_manager_can_be_followed(single: Any) -> None:
     with pytest.raises(InvalidValueError, match="must be a DynamicResourceManager"):
         DaskFleet(single).follow(single)
+
+
+@needs_dask
+def test_a_manager_can_be_followed_again_after_dask_decided(single: Any) -> None:
+    fleet, manager = DaskFleet(single), manager_for_tests()
+    for turn in range(2):
+        fleet.follow(manager, interval="50ms")
+        decided = len(manager.decisions)
+        while len(manager.decisions) < decided + 3:
+            time.sleep(0.02)
+        assert [worker.id for worker in manager.snapshot().workers] == ["0"], turn
+        fleet.adapt(minimum=1, maximum=1, interval="50ms")
+    fleet.close()
+
+
+def test_a_manager_of_workers_that_are_gone_is_told_so_and_what_their_tasks_held_is_free() -> None:
+    manager = DynamicResourceManager(min_workers=0)
+    carried, reader = ManagedWorkers(manager), WorkersReader()
+    both = {
+        "tcp://h:1": stated("a", threads=2, cpu=50.0, memory=GIB, task_counts={"executing": 2}),
+        "tcp://h:2": stated("b", threads=2, cpu=10.0, memory=GIB, task_counts={"executing": 0, "ready": 3}),
+    }
+
+    def follow(workers: Mapping[str, Any]) -> dict[str, Any]:
+        reading = reader.read(workers, taken_at_s=0.0)
+        carried.follow(reader.lives, reading, reader.load)
+        statistics: dict[str, Any] = manager.get_worker_statistics()["workers"]
+        return statistics
+
+    first = follow(both)
+    assert first["a"]["utilization"]["cpu"] == pytest.approx(0.25)
+    assert first["a"]["resources"]["cpu"]["available_cores"] == 0
+    assert first["b"]["resources"]["cpu"]["available_cores"] == 0  # two of the three that wait find room
+    decision = manager.evaluate_scaling()
+    assert (decision.action, decision.metric, decision.value) == ("scale_up", "requests_unplaced", 1)
+
+    second = follow({"tcp://h:2": both["tcp://h:2"]})
+    assert list(second) == ["b"]
+
+    another = follow({"tcp://h:9": both["tcp://h:2"] | {"local_directory": "/tmp/elsewhere"}})
+    assert list(another) == ["b"]
+    told = [(change.worker, change.change) for change in manager.changes_since(0)[0]]
+    assert told[-2:] == [("b", "left"), ("b", "joined")]
+
+
+def test_a_decision_that_names_nobody_of_the_cluster_is_not_carried_out() -> None:
+    carried, reader = ManagedWorkers(DynamicResourceManager()), WorkersReader()
+    reader.read({"tcp://h:1": stated(7)}, taken_at_s=0.0)
+    decision = ScalingDecision(action="scale_down", decided_at_s=0.0, count=2, worker_ids=("by hand", "7"))
+
+    assert carried.names_of(decision, reader.lives) == [7]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "action", "count", "said"),
+    [
+        ({"wanted": 9, "target": 4, "planned": 1, "status": "up"}, "scale_up", 3,
+         "9 workers wanted, limited to 4 by the maximum, 1 is planned (no workers): 3 more workers"),
+        ({"wanted": 0, "target": 1, "planned": 3, "status": "down", "leaving": ["2", "0"]}, "scale_down", 2,
+         "0 workers wanted, raised to 1 by the minimum, 3 are planned (no workers) for 3 s: 2 workers fewer (2, 0)"),
+        ({"wanted": 1, "target": 1, "planned": 3, "status": "same", "remaining_s": 2.0}, "maintain", 0,
+         "1 worker wanted, 3 are planned (no workers), but workers are let go only after 3 s of it, 2 s from now"),
+        ({"wanted": 3, "target": 3, "planned": 3, "status": "same"}, "maintain", 0,
+         "3 workers wanted, 3 are planned (no workers): nothing to change"),
+    ],
+)  # fmt: skip
+def test_an_evaluation_says_its_numbers(numbers: dict[str, Any], action: str, count: int, said: str) -> None:
+    given: dict[str, Any] = {"leaving": [], "remaining_s": None, "wait_s": 3.0, "load": Load(), "decided_at_s": 1.0}
+
+    decision = adaptive_decision(**{**given, **numbers})
+
+    assert (decision.action, decision.count, decision.reason) == (action, count, said)
+    assert (decision.value, decision.threshold) == (numbers["wanted"], numbers["planned"])
+
+
+def test_without_distributed_the_error_names_the_extra() -> None:
+    program = (
+        "import sys; sys.modules['distributed'] = None\n"
+        "from drmviz.errors import MissingExtraError\n"
+        "from drmviz.sources.dask import DaskSource\n"
+        "try:\n    DaskSource('dask://h:1')\nexcept MissingExtraError as error:\n    print(error)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == ("Reading a Dask scheduler needs distributed. Install it with: pip install 'drmviz[dask]'\n")
 
 
 @needs_dask

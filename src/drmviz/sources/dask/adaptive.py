@@ -5,14 +5,13 @@ Importing this needs distributed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from distributed import Adaptive
 
 from drmviz.errors import ManagerClosedError
-from drmviz.manager import DynamicResourceManager
 from drmviz.model.decisions import ScalingDecision
 from drmviz.model.samples import Reading
 from drmviz.sources.dask.carrying import ManagedWorkers
@@ -79,11 +78,10 @@ class ManagedAdaptive(Adaptive):
 
     tell: Teller
     clock: Clock
-    manager: DynamicResourceManager
+    carried: ManagedWorkers
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._seen = WorkersReader()
-        self._carried = ManagedWorkers(self.manager)
         self._decision: ScalingDecision | None = None
         super().__init__(*arguments, **options)
 
@@ -96,8 +94,8 @@ class ManagedAdaptive(Adaptive):
         self._decision = None
         reading = await _looked(self.scheduler, self._seen, self.clock.wall_s())
         try:
-            self._carried.follow(self._seen.lives, reading, self._seen.load)
-            decision = self.manager.evaluate_scaling()
+            self.carried.follow(self._seen.lives, reading, self._seen.load)
+            decision = self.carried.manager.evaluate_scaling()
         except ManagerClosedError:
             self.stop(reason="its manager was closed")
             return {"status": "same"}
@@ -107,7 +105,7 @@ class ManagedAdaptive(Adaptive):
         self._decision = decision
         if decision.action == "scale_up":
             return {"status": "up", "n": max(len(self.plan), decision.count + len(self._seen.lives))}
-        names = self._carried.names_of(decision, self._seen.lives)
+        names = self.carried.names_of(decision, self._seen.lives)
         if not names:
             self._give_up("none of these workers is one of the cluster")
             return {"status": "same"}
@@ -131,7 +129,7 @@ class ManagedAdaptive(Adaptive):
         """Tell the manager that its decision was not carried out, so that its cooldown is lifted."""
         decision, self._decision = self._decision, None
         if decision is not None:
-            self.tell(self.manager.cancel_scaling(decision, why=why))
+            self.tell(self.carried.manager.cancel_scaling(decision, why=why))
 
 
 def recording(tell: Teller, clock: Clock) -> type[RecordingAdaptive]:
@@ -139,7 +137,6 @@ def recording(tell: Teller, clock: Clock) -> type[RecordingAdaptive]:
     return type("RecordingAdaptive", (RecordingAdaptive,), {"tell": staticmethod(tell), "clock": clock})
 
 
-def managed(manager: DynamicResourceManager, tell: Teller, clock: Clock) -> type[ManagedAdaptive]:
-    """Return a class for `cluster.adapt(Adaptive=...)` that this manager decides for."""
-    members: Mapping[str, Any] = {"tell": staticmethod(tell), "clock": clock, "manager": manager}
-    return type("ManagedAdaptive", (ManagedAdaptive,), dict(members))
+def managed(carried: ManagedWorkers, tell: Teller, clock: Clock) -> type[ManagedAdaptive]:
+    """Return a class for `cluster.adapt(Adaptive=...)` that the manager of these workers decides for."""
+    return type("ManagedAdaptive", (ManagedAdaptive,), {"tell": staticmethod(tell), "clock": clock, "carried": carried})

@@ -20,10 +20,12 @@ class ManagedWorkers:
     """Registers who is there, says what they use, reserves the threads that tasks hold, asks for more of them."""
 
     def __init__(self, manager: DynamicResourceManager) -> None:
-        self._manager = manager
+        self.manager = manager
         self._lives: dict[str, Life] = {}
         self._held: dict[str, str] = {}
         """Reservation of the running tasks, by worker id."""
+        self._granted: list[str] = []
+        """Reservations of waiting tasks."""
 
     def follow(self, lives: Mapping[str, Life], reading: Reading, load: Load) -> None:
         """Bring the manager to what a reading of the cluster tells.
@@ -32,7 +34,7 @@ class ManagedWorkers:
             ManagerClosedError: it was closed.
             DuplicateWorkerError: somebody else registered a worker of the same id.
         """
-        manager = self._manager
+        manager = self.manager
         for worker_id, life in list(self._lives.items()):
             if worker_id not in lives or not lives[worker_id].is_same_as(life):
                 self._held.pop(worker_id, None)
@@ -53,7 +55,7 @@ class ManagedWorkers:
     def _record(self, reading: Reading) -> None:
         for column, entry in enumerate(reading.entries):
             has = entry.capacity
-            self._manager.record_usage(
+            self.manager.record_usage(
                 entry.id,
                 cpu_ratio=_known(reading["cpu_ratio"][column]),
                 memory_bytes=_amount(reading["memory_ratio"][column], has.memory_bytes),
@@ -63,26 +65,30 @@ class ManagedWorkers:
 
     def _hold(self, reading: Reading) -> None:
         """Reserve the threads that tasks hold: a worker with a task is not let go."""
+        for reservation in self._granted:
+            self.manager.release_resources(reservation)
+        self._granted = []
         for column, entry in enumerate(reading.entries):
             held = self._held.pop(entry.id, None)
             if held is not None:
-                self._manager.release_resources(held)
+                self.manager.release_resources(held)
             share, cores = _known(reading["cpu_reserved_ratio"][column]), entry.capacity.cpu_cores
             if not share or cores is None:
                 continue
             wanted = {"cpu_cores": min(share, 1.0) * cores, "worker_id": entry.id}
-            reservation = self._manager.reserve_resources(f"running on {entry.id}", wanted)
-            if reservation is not None:
-                self._held[entry.id] = reservation
+            granted = self.manager.reserve_resources(f"running on {entry.id}", wanted)
+            if granted is not None:
+                self._held[entry.id] = granted
 
     def _ask_for(self, load: Load) -> None:
-        """Ask for a thread for each waiting task: those that get none speak for a larger fleet."""
+        """Ask for a thread for each waiting task: those that get none speak for a larger fleet.
+
+        What the others get is theirs until the next reading, so that a decision in between counts none of it as free.
+        """
         waiting = min((load.ready or 0) + (load.queued or 0), _MOST_WAITING)
         one: dict[str, Any] = {"cpu_cores": 1}
-        granted = [self._manager.reserve_resources(f"waiting {number}", one) for number in range(waiting)]
-        for reservation in granted:
-            if reservation is not None:
-                self._manager.release_resources(reservation)
+        asked = [self.manager.reserve_resources(f"waiting {number}", one) for number in range(waiting)]
+        self._granted = [reservation for reservation in asked if reservation is not None]
 
 
 def _known(ratio: float) -> float | None:

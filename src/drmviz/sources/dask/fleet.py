@@ -13,6 +13,7 @@ from drmviz.errors import InvalidValueError
 from drmviz.manager import DynamicResourceManager
 from drmviz.model.decisions import FleetChange, ScalingDecision, ScalingPolicy
 from drmviz.model.samples import Reading
+from drmviz.sources.dask.carrying import ManagedWorkers
 from drmviz.sources.dask.events import ASKED_FOR, LOST
 from drmviz.sources.dask.source import DaskSource
 from drmviz.system import Clock, SystemClock
@@ -47,6 +48,7 @@ class DaskFleet:
         self._lock = threading.Lock()
         self._awaited = 0
         self._adaptive: Any = None
+        self._carried: ManagedWorkers | None = None
         self._policy = ScalingPolicy()
 
     @property
@@ -73,9 +75,11 @@ class DaskFleet:
             raise InvalidValueError("manager", manager, "must be a DynamicResourceManager")
         from drmviz.sources.dask.adaptive import managed
 
+        if self._carried is None or self._carried.manager is not manager:
+            self._carried = ManagedWorkers(manager)  # kept: the manager knows these workers when it is followed again
         most = math.inf if manager.max_workers is None else manager.max_workers
         self._adaptive = self._cluster.adapt(
-            Adaptive=managed(manager, self._tell, self.clock),
+            Adaptive=managed(self._carried, self._tell, self.clock),
             interval=interval,
             minimum=manager.min_workers,
             maximum=most,
