@@ -38,7 +38,7 @@ export class Connection {
     this.ticked = performance.now();
     this.asked = 0;
     this.isReady = false;
-    setInterval(() => this.#watch(), 250);
+    setInterval(() => this.#watch(), 200);
     addEventListener("online", () => this.#soon(0));
   }
 
@@ -91,7 +91,7 @@ export class Connection {
     this.socket = socket;
     this.opened = performance.now();
     socket.addEventListener("open", () => {
-      this.heard = this.ticked = performance.now();
+      this.heard = performance.now();  // a connection is no tick: who was stale stays so until one comes
       this.hasOpened = true;
       this.failures = 0;
       this.#tell();
@@ -140,7 +140,7 @@ export class Connection {
     } else if (said.type === "events") {
       this.told.events(said.events);
     } else if (said.type === "snapshot") {
-      this.ticked = performance.now();
+      if (said.sequence === null) this.ticked = performance.now();  // of a file: it has changed
       this.expectsTicks = said.is_being_written;
       if (!this.isPaused) this.told.changed(said);
     }

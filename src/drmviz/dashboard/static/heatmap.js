@@ -30,6 +30,7 @@ export class Heatmap {
 
   show(cells) {
     this.cells = cells;
+    this.isArranged = false;
     this.cursor = null;
     this.tip.hidden = true;
     this.arrange();
@@ -49,16 +50,19 @@ export class Heatmap {
     this.#measure();
     this.#say();
     this.isStale = true;
+    this.isArranged = true;
     this.draw();
   }
 
   draw() {
     this.wanted ??= requestAnimationFrame(() => {
       this.wanted = undefined;
-      if (!this.place.clientWidth) return;  // hidden: it is arranged when it is shown
+      if (!this.cells || !this.place.clientWidth) return;  // hidden: it is arranged when it is shown
+      if (!this.isArranged) return this.arrange();
       this.#paint();
       this.#compose();
       if (this.cursor && !this.tip.hidden) this.#point(this.cursor);
+      return undefined;
     });
   }
 

@@ -239,8 +239,8 @@ theme();
 document.addEventListener("drmviz-theme", theme);
 byId("heat-numbers").addEventListener("toggle", renewNumbers);
 reload.now();
-// What the server painted a moment ago is of the window that it chose.
-if (view.range === (facts.range_s === null ? "" : String(facts.range_s))) heatmap.events = facts.events;
+// What the server painted of a recording still holds, if it is of the window that is asked for.
+if (!facts.is_live && view.range === "") heatmap.events = facts.events;
 else overview.now();
 if (view.worker) followWorker();
 // Plotly, which the figures need, waits until the page has been painted.
