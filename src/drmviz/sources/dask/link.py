@@ -122,12 +122,14 @@ class SchedulerLink:
         return answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; where a call is under way in another thread, it is left to end."""
+        loop = self._loop
+        if loop is None or loop.is_running():
+            return
         self._hang_up()
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        self._loop = None
 
     async def _ask(self, known: frozenset[str] | None) -> Answer:
         if self._remote is None:

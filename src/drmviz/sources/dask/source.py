@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,7 @@ class DaskSource:
             looks_inside=looks_inside,
             patience_s=patience_s,
         )
+        weakref.finalize(self, self._link.close)  # who watches until the end of a process seldom closes
         self._tells_wishes = tells_wishes
         self._workers = WorkersReader()
         self._passers = Passers()
