@@ -48,7 +48,8 @@ def work(number):
     return number
 
 if __name__ == "__main__":
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    with cluster, Client(cluster) as client:
         fleet = DaskFleet(cluster)
         fleet.follow(DynamicResourceManager(0.7, 0.8, 0.3, 5, 3, 5, max_workers=4, stale_after_s=5))
         with DRMVisualization(fleet, output_dir=".", update_interval=0.5) as visualization:

@@ -30,7 +30,8 @@ from drmviz.sources.dask.sentences import WANTED, adaptive_decision
 from drmviz.sources.dask.source import _is_about_the_same
 from drmviz.sources.dask.workers import Life, Load, WorkersReader
 from drmviz.store import Store, Writer
-from drmviz.system import SystemClock
+from drmviz.system import SimulatedClock, SystemClock
+from drmviz.visualization import DRMVisualization
 from tests.commands import Bench
 
 try:
@@ -272,7 +273,12 @@ def cluster() -> Iterator[Any]:
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=7, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None, memory_limit=GIB
+        n_workers=7,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=GIB,
     ) as made:
         yield made
 
@@ -282,7 +288,12 @@ def single() -> Iterator[Any]:
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None, memory_limit=GIB
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=GIB,
     ) as made:
         yield made
 
@@ -337,6 +348,31 @@ def test_running_and_waiting_tasks_and_who_is_retired_are_seen_from_outside(clus
 
 
 @needs_dask
+def test_a_scheduler_that_answers_only_some_questions_is_read_as_far_as_it_does() -> None:
+    import dask
+    from distributed import LocalCluster
+
+    refused = ["run_function", "events", "adaptive_target"]
+    with (
+        dask.config.set({"distributed.scheduler.blocked-handlers": refused}),
+        LocalCluster(
+            n_workers=1, processes=False, protocol="tcp://", dashboard_address="127.0.0.1:0", memory_limit=GIB
+        ) as cluster,
+    ):
+        source = DaskSource(cluster.scheduler_address, looks_inside=True)
+        first = source.read(time.time())
+        queued = source.load.queued
+        cluster.scale(0)
+        gone = until(lambda: source.read(time.time()).changes)
+        source.close()
+
+    assert [entry.id for entry in first.entries] == ["0"]
+    assert queued is None
+    assert first.decisions == ()
+    assert [(change.worker, change.change, change.why) for change in gone] == [("0", "left", None)]
+
+
+@needs_dask
 def test_what_is_asynchronous_is_refused_with_the_way_out(single: Any) -> None:
     from distributed import Client
 
@@ -358,10 +394,28 @@ def test_a_scheduler_that_is_not_there_is_named_at_once_and_tried_again_later() 
         taken.bind(("127.0.0.1", 0))
         source = DaskSource(f"127.0.0.1:{taken.getsockname()[1]}")  # bound and not listening: refused
         begun_s = time.monotonic()
-        for _ in range(2):
-            with pytest.raises(SourceUnavailableError, match=r"scheduler tcp://127\.0\.0\.1:\d+: nobody listens there"):
-                source.read(time.time())
+        with pytest.raises(SourceUnavailableError, match=r"scheduler tcp://127\.0\.0\.1:\d+: nobody listens there"):
+            source.read(time.time())
         assert time.monotonic() - begun_s < 2
+        source.close()
+
+
+@needs_dask
+def test_a_scheduler_that_failed_is_asked_again_after_a_pause_that_doubles_up_to_eight_seconds() -> None:
+    clock = SimulatedClock()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        source = DaskSource(f"127.0.0.1:{taken.getsockname()[1]}", clock=clock, patience_s=0.2)
+        for pause_s in (0.5, 1.0, 2.0, 4.0, 8.0, 8.0):
+            with pytest.raises(SourceUnavailableError, match="nobody listens there"):
+                source.read(0.0)
+            clock.advance(pause_s * 0.99)
+            with pytest.raises(SourceUnavailableError, match="nobody listens there"):
+                source.read(0.0)  # not asked: a failure would have begun a longer pause
+            clock.advance(pause_s * 0.02)
+        taken.listen()
+        with pytest.raises(SourceUnavailableError, match=r"did not answer within 0\.2 s"):
+            source.read(0.0)
         source.close()
 
 
@@ -567,13 +621,14 @@ def test_watch_says_what_is_wrong_with_an_address_in_one_line(bench: Bench) -> N
 # The second tier: processes that are killed.
 
 MEMORY = "512MiB"
+OWN_PORT = ("--dashboard-address", "127.0.0.1:0")
 OWNER = f"""
 import sys, time
 from distributed import Client, LocalCluster
 
 if __name__ == "__main__":
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit="{MEMORY}"
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit="{MEMORY}"
     ) as cluster, Client(cluster) as client:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.readline()
@@ -610,12 +665,12 @@ class Engine:
         self.address = f"tcp://127.0.0.1:{port}"
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), *OWN_PORT)
 
     def add_worker(self, name: str) -> subprocess.Popen[bytes]:
         return self._start(
             "worker", self.address, "--name", name, "--nthreads", "1", "--memory-limit", MEMORY, "--no-nanny",
-            "--no-dashboard", "--death-timeout", "60",
+            "--death-timeout", "60", *OWN_PORT,
         )  # fmt: skip
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -706,7 +761,9 @@ def test_a_worker_that_is_killed_is_lost_and_comes_back_as_another_life() -> Non
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=MEMORY) as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=MEMORY
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         fleet = DaskFleet(cluster)
@@ -765,3 +822,82 @@ def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench:
     drawn = bench.drmviz("draw", "h.drmviz", "--figure", "all", "--format", "json", "--output-dir", "drawn")
     assert drawn.returncode == 0, drawn.stderr
     assert len(list((bench.folder / "drawn").glob("*.json"))) >= 3
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_scheduler_that_hangs_is_waited_for_and_its_workers_are_the_same_ones_afterwards(tmp_path: Path) -> None:
+    port, interval_s, clock = free_port(), 0.5, SystemClock()
+    engine = Engine(port, tmp_path)
+    engine.add_worker("w0")
+    source = DaskSource(f"dask://127.0.0.1:{port}", patience_s=1.0)
+    try:
+        with Writer.open(tmp_path / "h.drmviz") as writer:
+            started_at_s = clock.wall_s()
+            recording = writer.begin(
+                title="dask", started_at_s=started_at_s, interval_s=interval_s, source="dask", host="here", facts={}
+            )
+            collector = Collector([source], recording, clock=clock, started_at_s=started_at_s, interval_s=interval_s)
+
+            def tick() -> Any:
+                clock.wait_s(collector.seconds_to_next_tick())
+                return collector.tick()
+
+            until(lambda: len(tick().roster.incarnations) == 1 and collector.statuses["dask"].state == "OK")
+            engine.scheduler.send_signal(signal.SIGSTOP)
+            hung_at_s = collector.now_s()
+            until(lambda: (tick(), collector.statuses["dask"].state == "DEGRADED")[1])
+            noticed_s = collector.now_s() - hung_at_s
+            until(lambda: (tick(), "did not answer within 1 s" in collector.statuses["dask"].reason)[1])
+            engine.scheduler.send_signal(signal.SIGCONT)
+            until(lambda: (tick(), collector.statuses["dask"].state == "OK")[1])
+            lives = tick().roster.incarnations
+            collector.close()
+            recording.finish(collector.now_s())
+    finally:
+        source.close()
+        engine.kill()
+
+    assert noticed_s <= 2 * interval_s + 0.2
+    assert [(life.id, life.ordinal) for life in lives] == [("w0", 1)]
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_real_load_on_real_processes_draws_after_the_cluster_is_closed(tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    def compute(number: int) -> int:
+        until_s = time.monotonic() + 0.15
+        while time.monotonic() < until_s:
+            sum(range(1000))
+        time.sleep(0.15)
+        return number
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=MEMORY
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        fleet = DaskFleet(cluster)
+        manager = DynamicResourceManager(0.7, 0.8, 0.3, 2, 1, 2, max_workers=4, stale_after_s=5)
+        fleet.follow(manager, interval="250ms")
+        with DRMVisualization(fleet, output_dir=tmp_path, update_interval=0.5) as visualization:
+            futures = client.map(compute, range(120), pure=False)
+            until(lambda: len(cluster.scheduler.workers) == 4)
+            client.gather(futures)
+            del futures
+            until(lambda: len(cluster.scheduler.workers) == 1)
+            visualization.collect()
+        fleet.close()
+
+    with Store.open(tmp_path / "history.drmviz") as store:
+        run = store.read()
+    assert len(run.workers) == 4
+    assert {decision.action for decision in run.decisions} == {"scale_up", "scale_down", "maintain"}
+    assert np.nanmax(run.grids["cpu_ratio", "mean"]) > 0.2
+    assert run.header.facts["scaling_policy"]["max_workers"] == 4
+    with DRMVisualization(tmp_path / "history.drmviz", output_dir=tmp_path) as recorded:
+        drawn = recorded.create_scaling_history_visualization(tmp_path / "scaling.json")
+    assert "requests without room" in drawn.read_text(encoding="utf-8")

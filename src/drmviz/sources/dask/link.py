@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -187,10 +187,10 @@ async def asked(remote: Any, known: frozenset[str] | None, *, looks_inside: bool
     """Return what a scheduler says through an rpc to it."""
     identity = await remote.identity(n_workers=-1)  # older ones tell of five workers unless asked for all
     workers = identity["workers"]
-    desired = await remote.adaptive_target()
+    desired = await _unless_refused(remote.adaptive_target())
     events = None
     if known != workers.keys():
-        events = tuple(await remote.events(topic="all"))
+        events = tuple(await _unless_refused(remote.events(topic="all")) or ())
     return Answer(
         scheduler_id=str(identity["id"]),
         workers=workers,
@@ -204,12 +204,21 @@ async def backlog_of(remote: Any) -> Backlog | None:
     """Return what is queued in the scheduler, None where it runs no function of ours or is another version of Dask."""
     from distributed.protocol.pickle import dumps
 
-    answer = await remote.run_function(function=dumps(_look()), args=dumps(()), kwargs=dumps({}), wait=True)
+    asking = remote.run_function(function=dumps(_look()), args=dumps(()), kwargs=dumps({}), wait=True)
+    answer = await _unless_refused(asking)
     found = answer.get("result") if isinstance(answer, Mapping) else None
     if not isinstance(found, tuple | list) or len(found) != 3:
         return None
     queued, unrunnable, occupancy_s = found
     return Backlog(queued=int(queued), unrunnable=int(unrunnable), occupancy_s=float(occupancy_s))
+
+
+async def _unless_refused(asking: Awaitable[Any]) -> Any:
+    """Return the answer, None where a scheduler is told to answer no such question (`blocked-handlers`)."""
+    try:
+        return await asking
+    except ValueError:  # what it raises here, and raises for nothing else that is asked
+        return None
 
 
 def _look() -> Callable[..., Any]:
