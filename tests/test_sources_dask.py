@@ -512,6 +512,19 @@ def test_a_cluster_goes_from_one_to_four_and_back_and_every_evaluation_is_told(s
 
 
 @needs_dask
+def test_only_so_many_workers_as_a_decision_asked_for_joined_because_of_it(single: Any) -> None:
+    fleet = DaskFleet(single)
+    told = Told(fleet)
+    told.look()
+    fleet._tell(ScalingDecision(action="scale_up", decided_at_s=0.0, count=1))
+    single.scale(3)  # by hand: one more than was decided
+    until(lambda: told.look() == 3)
+    fleet.close()
+
+    assert sorted(str(change.why) for change in told.joined) == ["None", "asked for"]
+
+
+@needs_dask
 def test_what_is_no_cluster_of_dask_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="must be a Dask cluster"):
         DaskFleet("tcp://127.0.0.1:8786")
