@@ -429,13 +429,13 @@ def test_a_port_where_something_else_listens_is_no_scheduler() -> None:
 
 
 def busy(client: Any) -> list[Any]:
-    """Give a cluster about 10 s of work for one thread; many short tasks, none of which needs a core."""
+    """Give a cluster about 7 s of work for one thread; many short tasks, none of which needs a core."""
 
     def wait(number: int) -> int:
         time.sleep(0.1)
         return number
 
-    futures: list[Any] = client.map(wait, range(100), pure=False)
+    futures: list[Any] = client.map(wait, range(70), pure=False)
     return futures
 
 
