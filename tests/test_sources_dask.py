@@ -811,6 +811,7 @@ def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench:
     )
     assert owner.stdin is not None
     assert owner.stdout is not None
+    watch: subprocess.Popen[str] | None = None
     try:
         address = owner.stdout.readline().strip().replace("tcp://", "dask://")
         watch = bench.start(
@@ -821,10 +822,14 @@ def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench:
         print("go", file=owner.stdin, flush=True)
         assert owner.stdout.readline() == "down again\n"
         until(lambda: sum(change.change == "left" for change in bench.recorded().changes) >= 3)
-    finally:
         owner.communicate(timeout=30)
-    watch.send_signal(signal.SIGTERM)
-    _, err = watch.communicate(timeout=20)
+        watch.send_signal(signal.SIGTERM)
+        _, err = watch.communicate(timeout=20)
+    finally:
+        for process in (owner, watch):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.communicate()
 
     assert watch.returncode == 0, err
     run = bench.recorded()
