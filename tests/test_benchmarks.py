@@ -57,3 +57,11 @@ def test_a_life_of_ten_ticks_takes_no_more_bytes_than_it_does() -> None:
     row = ROWS["churn_size"](200, 3600)
 
     assert row.ours <= 40, row
+
+
+def test_asking_a_dask_scheduler_costs_little_more_than_its_own_call() -> None:
+    pytest.importorskip("distributed", reason="distributed is not installed: pip install -e '.[dask]'")
+
+    row = ROWS["dask_poll"](1000, 1000)
+
+    assert row.ratio <= SLACK * row.target, row
