@@ -18,6 +18,7 @@ NAME = "charges.sqlite3"
 _APPLICATION_ID = 0x44524D63  # "DRMc"
 _VERSION = 1
 _BUSY_MS = 5000
+_CACHE_KIB, _PAGE_BYTES = 8 << 10, 16 << 10
 _TABLES = """
 CREATE TABLE bill (
   id INTEGER PRIMARY KEY, provider TEXT NOT NULL, account TEXT NOT NULL, period_start_us INTEGER NOT NULL,
@@ -71,7 +72,9 @@ class ChargeFile:
             raise self._error(error) from error
         try:
             self.connection.set_busy_timeout(_BUSY_MS)
+            self.connection.execute(f"PRAGMA cache_size={-_CACHE_KIB}")
             if write and self.connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+                self.connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
                 with self.connection:
                     self.connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
                     self.connection.execute(_TABLES)

@@ -28,7 +28,7 @@ READ = (*KIND, *KIND_MAYBE, *PERIOD, RESOURCE, *COSTS, LIST_PRICE)
 ABSENT = frozenset({"", "null", "NULL", "Null", "none", "None", "\\N"})
 """How exports write that there is no value."""
 _MOST_DIGITS = 50
-_HIGHEST_EXPONENT = 18
+_TOO_MUCH, _TOO_LITTLE = Decimal(10) ** 18, Decimal(10) ** -50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -42,14 +42,15 @@ def amount_of(text: str) -> Decimal | None:
     text = text.strip()
     if text in ABSENT:
         return None
-    try:
-        amount = Decimal(text) if "_" not in text else None  # Python reads 1_000, no other program writes it
-    except InvalidOperation:
-        amount = None
-    if amount is None or not amount.is_finite():
+    if "_" in text:  # Python reads 1_000, no other program writes it
         raise ValueError("is not a decimal number")
-    digits, exponent = amount.as_tuple()[1:]
-    if len(digits) > _MOST_DIGITS or int(exponent) < -_MOST_DIGITS or amount.adjusted() > _HIGHEST_EXPONENT:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError("is not a decimal number") from error
+    if not amount.is_finite():
+        raise ValueError("is not a decimal number")
+    if len(text) > _MOST_DIGITS or not -_TOO_MUCH < amount < _TOO_MUCH or 0 < abs(amount) < _TOO_LITTLE:
         raise ValueError("is no amount of money")
     return amount
 

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -100,8 +100,9 @@ class Reading:
         lines = csv.reader(text, strict=True)
         try:
             header = [name.strip() for name in next(lines, [])]
-            picked = self._picked(header)
             width = len(header)
+            places = self._places(header)
+            picked = itemgetter(*(places.get(name, width) for name in READ))  # one more: nothing, for what it lacks
             for row in lines:
                 if len(row) != width:
                     if row:
@@ -109,6 +110,7 @@ class Reading:
                         raise self._wrong_width(len(row), width)
                     continue  # an empty line
                 self.place = lines.line_num
+                row.append("")
                 yield picked(row)
         except UnicodeDecodeError as error:
             raise self.error(
@@ -124,24 +126,6 @@ class Reading:
         return self.error(
             f"{self.what} has {found} columns where the header has {width}: it is cut off there, or not quoted", _WHOLE
         )
-
-    def _picked(self, header: Sequence[str]) -> Callable[[Sequence[str]], Row]:
-        """Return what picks the columns in `READ` out of a row, and empty text for those that are not there."""
-        places = self._places(header)
-        if len(places) == len(READ):
-            return itemgetter(*(places[name] for name in READ))
-        have = itemgetter(*(places[name] for name in READ if name in places))
-        where = [name in places for name in READ]
-
-        # Columns that lack are few and always the same: cut what is there at them once, not row by row.
-        parts: list[tuple[int, int]] = []
-        taken = 0
-        for is_there in where:
-            parts.append((taken, taken + 1) if is_there else (0, 0))
-            taken += is_there
-        order = itemgetter(*(begin if end else taken for begin, end in parts))
-        nothing = ("",)
-        return lambda row: order(have(row) + nothing)
 
     def _places(self, header: Sequence[str]) -> dict[str, int]:
         if len(header) == 1 and len(MANDATORY) > 1:

@@ -18,6 +18,7 @@ from drmviz.model.charges import EXACT
 from drmviz.model.text import storable
 
 _KIND_COLUMNS = 10
+_PLACES = range(len(COSTS))
 _CATEGORY = KIND.index("ChargeCategory")
 _PRICED = ("Usage", "Purchase")
 _MOST_KINDS = 20_000
@@ -64,6 +65,36 @@ class _Skip(Exception):  # noqa: N818  not an error of the program: a row that i
     """A row that cannot be used."""
 
 
+class _Amounts(dict[str, Decimal | None]):
+    """Amounts by their text; many rows repeat a few."""
+
+    def __missing__(self, text: str) -> Decimal | None:
+        try:
+            amount = amount_of(text)
+        except ValueError as error:
+            raise _Skip(str(error)) from error
+        if len(self) >= _MOST_TEXTS:
+            self.clear()
+        self[text] = amount
+        return amount
+
+
+class _Moments(dict[str, int]):
+    """Moments by their text, in microseconds since the epoch."""
+
+    def __missing__(self, text: str) -> int:
+        try:
+            moment = moment_us(text)
+        except ValueError as error:
+            raise _Skip(f"a period {error}") from error
+        if moment is None:
+            raise _Skip("a period is not stated")
+        if len(self) >= _MOST_TEXTS:
+            self.clear()
+        self[text] = moment
+        return moment
+
+
 def import_bills(path: Path, bills: Sequence[Path], *, now_s: float) -> ImportReport:
     """Import FOCUS files, all that are named or none.
 
@@ -96,8 +127,8 @@ class _Import:
         self._next_kind = self._first_kind = 1 + (self._connection.execute("SELECT max(id) FROM kind").get or 0)
         self._bills: dict[_BillKey, _Bill] = {}
         self._kinds: dict[Row, _Kind] = {}
-        self._amounts: dict[str, tuple[Decimal, str] | tuple[None, None]] = {}
-        self._moments: dict[str, int] = {}
+        self._amounts = _Amounts()
+        self._moments = _Moments()
 
     def of(self, paths: Sequence[Path], left_out: list[tuple[Path, str]]) -> ImportReport:
         report = ImportReport(left_out=left_out)
@@ -141,61 +172,37 @@ class _Import:
 
     def _take(self, row: Row, reading: Reading, report: FileReport) -> tuple[object, ...] | None:
         """Add a row to its kind; return what is to be written of it by itself, None where the sums say it all."""
-        start, end, resource, billed, effective, listed, contracted, list_price = row[_KIND_COLUMNS:]
+        start, end, resource, *texts, list_price = row[_KIND_COLUMNS:]
         if list_price[:1] == "-" and row[_CATEGORY] in _PRICED:
             _refuse_negative(list_price, reading)
-        start_us, end_us = self._moment(start, "ChargePeriodStart"), self._moment(end, "ChargePeriodEnd")
-        its = self._amount(billed, 0), self._amount(effective, 1), self._amount(listed, 2), self._amount(contracted, 3)
+        start_us, end_us = self._moments[start], self._moments[end]
+        try:
+            its = [self._amounts[text] for text in texts]
+        except _Skip:
+            _skip_amount(texts)
+            raise
         kind = self._kinds.get(row[:_KIND_COLUMNS])
         if kind is None:
             kind = self._new_kind(row[:_KIND_COLUMNS], reading)
         kind.charges += 1
         sums = kind.sums
-        worth_it = False
-        for place, (amount, _) in enumerate(its):
+        for place in _PLACES:
+            amount = its[place]
             if amount is None:
                 kind.unstated[place] += 1
-                continue
-            if amount:
-                worth_it = True
-            before = sums[place]
-            sums[place] = amount if before is None else before + amount
+            elif amount:
+                before = sums[place]
+                sums[place] = amount if before is None else before + amount
+            elif sums[place] is None:
+                sums[place] = amount
         if start_us >= end_us:
             report.instants += 1
             return None
         named = name_of(resource)
-        if named is None or not worth_it:
+        if named is None or not any(its):
             return None
-        return kind.number, storable(named), start_us, end_us, its[0][1], its[1][1], its[2][1], its[3][1]
-
-    def _amount(self, text: str, place: int) -> tuple[Decimal, str] | tuple[None, None]:
-        known = self._amounts.get(text)
-        if known is not None:
-            return known
-        try:
-            amount = amount_of(text)
-        except ValueError as error:
-            raise _Skip(f"{COSTS[place]} {error}") from error
-        if len(self._amounts) >= _MOST_TEXTS:
-            self._amounts.clear()
-        pair = (None, None) if amount is None else (amount, str(amount))
-        self._amounts[text] = pair
-        return pair
-
-    def _moment(self, text: str, column: str) -> int:
-        known = self._moments.get(text)
-        if known is not None:
-            return known
-        try:
-            moment = moment_us(text)
-        except ValueError as error:
-            raise _Skip(f"{column} {error}") from error
-        if moment is None:
-            raise _Skip(f"{column} is not stated")
-        if len(self._moments) >= _MOST_TEXTS:
-            self._moments.clear()
-        self._moments[text] = moment
-        return moment
+        stated = [text if amount is not None else None for text, amount in zip(texts, its, strict=True)]
+        return kind.number, storable(named), start_us, end_us, *stated
 
     def _new_kind(self, texts: Row, reading: Reading) -> _Kind:
         provider, account, start, end, currency, category, sub_account, service, region, details = texts
@@ -210,8 +217,8 @@ class _Import:
                 f"{reading.what} is billed in {currency.strip()[:20]!r}, which is no currency of ISO 4217",
                 "Ask the provider for a bill in money.",
             )
-        key = _BillKey(storable(provider.strip()), storable(account.strip()), self._moment(start, KIND[2]))
-        end_us = self._moment(end, KIND[3])
+        key = _BillKey(storable(provider.strip()), storable(account.strip()), self._moments[start])
+        end_us = self._moments[end]
         bill = self._bills.get(key)
         if bill is None:
             bill = self._bills[key] = _Bill(self._first_bill + len(self._bills), end_us)
@@ -280,3 +287,12 @@ def _refuse_negative(text: str, reading: Reading) -> None:
             f"{reading.what} has a {LIST_PRICE} of {text.strip()}, and what is used or bought has no negative price",
             "Credits and refunds are negative costs: ask the provider for a correction.",
         )
+
+
+def _skip_amount(texts: Sequence[str]) -> None:
+    """Raise what says which of the costs is no amount."""
+    for column, text in zip(COSTS, texts, strict=True):
+        try:
+            amount_of(text)
+        except ValueError as error:
+            raise _Skip(f"{column} {error}") from error
