@@ -42,7 +42,8 @@ FROM kind JOIN bill ON bill.id = kind.bill WHERE {where} ORDER BY kind.id
 """
 _CHARGES = """
 SELECT bill.provider, bill.account, resource, start_us, end_us, currency, charge.billed, charge.effective,
-  charge.listed, charge.contracted, category, service, region, instance_type
+  charge.listed, charge.contracted, category, service, region, instance_type,
+  bill.period_start_us, bill.period_end_us
 FROM charge JOIN kind ON kind.id = charge.kind JOIN bill ON bill.id = kind.bill
 WHERE start_us < ? AND end_us > ? ORDER BY charge.rowid
 """
@@ -131,7 +132,14 @@ class ChargeFile:
             yield Charge(
                 provider=row[0], account=row[1], resource_id=row[2], start_us=row[3], end_us=row[4], currency=row[5],
                 amounts=_amounts(row[6:10]), category=row[10], service=row[11], region=row[12], instance_type=row[13],
+                period_start_us=row[14], period_end_us=row[15],
             )  # fmt: skip
+
+    def resources(self, start_s: float, end_s: float) -> Iterator[str]:
+        """Yield the id of each resource that is charged in a window, once."""
+        asked = "SELECT DISTINCT resource FROM charge WHERE start_us < ? AND end_us > ?"
+        for row in self._rows(asked, (round(end_s * 1e6), round(start_s * 1e6))):
+            yield row[0]
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         try:

@@ -42,6 +42,9 @@ class Charge:
     end_us: int
     currency: str
     amounts: Amounts
+    period_start_us: int
+    """Of the bill."""
+    period_end_us: int
     category: str = "Usage"
     """Usage, Purchase, Tax, Credit or Adjustment, as the provider wrote it."""
     service: str | None = None
