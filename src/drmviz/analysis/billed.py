@@ -1,4 +1,4 @@
-"""Charges of a bill and the workers that lived on what was charged: each charge is split, and its parts are all of it."""
+"""Charges of a bill split among the workers that lived on what was charged; the parts are all of it."""
 
 from __future__ import annotations
 
@@ -140,20 +140,20 @@ def _tail(resource: str) -> str:
 def _shares(charge: Charge, workers: Iterable[Worker], start_us: int, end_us: int) -> dict[str, Fraction]:
     """Return which part of the charge's time is whose, by worker id."""
     first_us, last_us = max(charge.start_us, start_us), min(charge.end_us, end_us)
-    lives = []
+    lives: list[tuple[int, int, str]] = []
     for worker in workers:
         for life in worker.incarnations:
             begin_us = max(round(life.joined_at_s * 1e6), first_us)
             left_us = last_us if life.left_at_s is None else min(round(life.left_at_s * 1e6), last_us)
             if begin_us < left_us:
                 lives.append((begin_us, left_us, worker.id))
-    moments = sorted({moment for life in lives for moment in life[:2]})
+    moments = sorted({moment for begin_us, left_us, _ in lives for moment in (begin_us, left_us)})
     shares: dict[str, Fraction] = {}
     for begin_us, until_us in pairwise(moments):
         there = sorted({worker for joined_us, left_us, worker in lives if joined_us <= begin_us < left_us})
         for worker in there:
             part = Fraction(until_us - begin_us, (charge.end_us - charge.start_us) * len(there))
-            shares[worker] = shares.get(worker, Fraction(0)) + part
+            shares[worker] = shares.get(worker, 0) + part
     return shares
 
 

@@ -14,7 +14,6 @@ from drmviz.cloud.reporting import Total
 from drmviz.errors import StoreError
 from drmviz.model.charges import Amounts, Charge, ChargeSum, added
 
-NAME = "charges.sqlite3"
 _APPLICATION_ID = 0x44524D63  # "DRMc"
 _VERSION = 1
 _BUSY_MS = 5000

@@ -45,7 +45,8 @@ def write_allocation(parts: Iterable[AllocatedPart], stream: TextIO, *, run_id: 
 def plain(amount: Decimal) -> str:
     """Return an amount with all of its digits, never with an exponent: 0.00000012, not 1.2E-7."""
     text = f"{amount:f}"
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
 
 
 def _moment(at_us: int) -> str:
