@@ -148,12 +148,11 @@ def _shares(charge: Charge, workers: Iterable[Worker], start_us: int, end_us: in
             if begin_us < left_us:
                 lives.append((begin_us, left_us, worker.id))
     moments = sorted({moment for begin_us, left_us, _ in lives for moment in (begin_us, left_us)})
-    shares: dict[str, Fraction] = {}
+    shares: dict[str, Fraction] = defaultdict(Fraction)
     for begin_us, until_us in pairwise(moments):
-        there = sorted({worker for joined_us, left_us, worker in lives if joined_us <= begin_us < left_us})
-        for worker in there:
-            part = Fraction(until_us - begin_us, (charge.end_us - charge.start_us) * len(there))
-            shares[worker] = shares.get(worker, 0) + part
+        there = sorted({name for joined_us, left_us, name in lives if joined_us <= begin_us < left_us})
+        for name in there:
+            shares[name] += Fraction(until_us - begin_us, (charge.end_us - charge.start_us) * len(there))
     return shares
 
 
