@@ -110,13 +110,11 @@ def test_a_name_that_several_resources_end_with_joins_none_and_a_label_of_the_wh
 def test_shares_keep_currencies_and_providers_apart() -> None:
     run = run_of({"i-1": (0, 9)})
 
-    shares = billed_by_worker(
-        parts_of(
-            run, charge(0, 9), charge(0, 9, "2.00"), charge(0, 9, "4.00", currency="EUR"), charge(0, 9, resource="db")
-        )
-    )
+    charges = charge(0, 9), charge(0, 9, "2.00"), charge(0, 9, "4.00", currency="EUR"), charge(0, 9, resource="db")
 
-    assert [(share.worker, share.left, share.currency, share.amounts.billed_cost, share.charges) for share in shares] == [
+    shares = billed_by_worker(parts_of(run, *charges))
+
+    assert [(each.worker, each.left, each.currency, each.amounts.billed_cost, each.charges) for each in shares] == [
         ("i-1", None, "EUR", Decimal("4.00"), 1), ("i-1", None, "USD", Decimal("3.00"), 2),
         (None, "another resource", "USD", Decimal("1.00"), 1),
     ]  # fmt: skip
@@ -126,7 +124,7 @@ MOMENTS = st.floats(-3, SECONDS + 3, allow_nan=False).map(lambda moment: round(m
 SPANS = st.tuples(MOMENTS, MOMENTS).filter(lambda span: span[0] < span[1])
 CHARGED = st.lists(
     st.builds(
-        lambda span, billed, resource: charge(*span, str(billed), resource),
+        lambda span, billed, resource: charge(span[0], span[1], str(billed), resource),
         SPANS, st.decimals(-1000, 1000, places=7), st.sampled_from(["i-1", "i-2", "db"]),
     ),
     max_size=6,
@@ -149,7 +147,7 @@ def test_the_parts_of_a_charge_are_all_of_it_and_no_part_is_larger(
         assert sum(part.ratio for part in parts) == 1
         assert all(0 < part.ratio <= 1 for part in parts)
         billed = each.amounts.billed_cost or Decimal(0)
-        assert all(abs(part.amounts.billed_cost or 0) <= abs(billed) for part in parts)
+        assert all(abs(part.amounts.billed_cost or Decimal(0)) <= abs(billed) for part in parts)
     shares = billed_by_worker(part for each in charges for part in parts_of(run, each))
     whole = added(each.amounts for each in charges)
     assert added(share.amounts for share in shares) == (whole if charges else NOT_STATED)
