@@ -57,3 +57,12 @@ def test_a_life_of_ten_ticks_takes_no_more_bytes_than_it_does() -> None:
     row = ROWS["churn_size"](200, 3600)
 
     assert row.ours <= 40, row
+
+
+@pytest.mark.timeout(400)
+def test_a_bill_is_imported_with_so_many_times_the_cpu_of_a_bare_scan_and_in_bounded_memory() -> None:
+    cpu, memory = (ROWS[name](1000, 200) for name in ("bill_import", "bill_memory"))
+
+    assert cpu.ratio <= SLACK * cpu.target, cpu
+    assert memory.limit is not None
+    assert memory.ours <= memory.limit, memory

@@ -28,7 +28,8 @@ READ = (*KIND, *KIND_MAYBE, *PERIOD, RESOURCE, *COSTS, LIST_PRICE)
 ABSENT = frozenset({"", "null", "NULL", "Null", "none", "None", "\\N"})
 """How exports write that there is no value."""
 _MOST_DIGITS = 50
-_TOO_MUCH, _TOO_LITTLE = Decimal(10) ** 18, Decimal(10) ** -50
+_PLAIN_LENGTH = 40
+_TOO_MUCH, _TOO_LITTLE = Decimal(10) ** 40, Decimal(10) ** -50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -39,6 +40,11 @@ def amount_of(text: str) -> Decimal | None:
     Raises:
         ValueError: it is no finite decimal number, or none that money is counted in.
     """
+    if len(text) < _PLAIN_LENGTH and text.replace(".", "", 1).lstrip("-").isdecimal():  # nearly all are
+        try:
+            return Decimal(text)
+        except InvalidOperation as error:
+            raise ValueError("is not a decimal number") from error
     text = text.strip()
     if text in ABSENT:
         return None

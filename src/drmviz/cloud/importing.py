@@ -65,20 +65,6 @@ class _Skip(Exception):  # noqa: N818  not an error of the program: a row that i
     """A row that cannot be used."""
 
 
-class _Amounts(dict[str, Decimal | None]):
-    """Amounts by their text; many rows repeat a few."""
-
-    def __missing__(self, text: str) -> Decimal | None:
-        try:
-            amount = amount_of(text)
-        except ValueError as error:
-            raise _Skip(str(error)) from error
-        if len(self) >= _MOST_TEXTS:
-            self.clear()
-        self[text] = amount
-        return amount
-
-
 class _Moments(dict[str, int]):
     """Moments by their text, in microseconds since the epoch."""
 
@@ -127,7 +113,6 @@ class _Import:
         self._next_kind = self._first_kind = 1 + (self._connection.execute("SELECT max(id) FROM kind").get or 0)
         self._bills: dict[_BillKey, _Bill] = {}
         self._kinds: dict[Row, _Kind] = {}
-        self._amounts = _Amounts()
         self._moments = _Moments()
 
     def of(self, paths: Sequence[Path], left_out: list[tuple[Path, str]]) -> ImportReport:
@@ -177,10 +162,9 @@ class _Import:
             _refuse_negative(list_price, reading)
         start_us, end_us = self._moments[start], self._moments[end]
         try:
-            its = [self._amounts[text] for text in texts]
-        except _Skip:
-            _skip_amount(texts)
-            raise
+            its = [amount_of(text) for text in texts]
+        except ValueError:
+            raise _skipped_amount(texts) from None
         kind = self._kinds.get(row[:_KIND_COLUMNS])
         if kind is None:
             kind = self._new_kind(row[:_KIND_COLUMNS], reading)
@@ -289,10 +273,11 @@ def _refuse_negative(text: str, reading: Reading) -> None:
         )
 
 
-def _skip_amount(texts: Sequence[str]) -> None:
-    """Raise what says which of the costs is no amount."""
+def _skipped_amount(texts: Sequence[str]) -> _Skip:
+    """Return what says which of the costs is no amount."""
     for column, text in zip(COSTS, texts, strict=True):
         try:
             amount_of(text)
         except ValueError as error:
-            raise _Skip(f"{column} {error}") from error
+            return _Skip(f"{column} {error}")
+    raise AssertionError(f"all of {texts} are amounts")
