@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from drmviz.cloud import ChargeFile, ImportReport, import_bills
 from drmviz.cloud.columns import COSTS
 from drmviz.cloud.reporting import Total
-from drmviz.errors import BillingFileError, StoreError
+from drmviz.errors import BillingFileError, MissingExtraError, StoreError
 from drmviz.model.charges import Amounts
 
 DATA = Path(os.environ.get("DRMVIZ_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -363,6 +363,14 @@ def test_a_path_that_is_not_there_a_folder_without_bills_and_another_file_are_na
     (tmp_path / "charges.sqlite3").write_bytes(b"not a database at all, but somebody's notes" * 40)
     with pytest.raises(StoreError, match="no file of charges"):
         imported(tmp_path, bill(tmp_path / "a.csv", row()))
+
+
+def test_parquet_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" * 3)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'drmviz\[parquet\]'"):
+        imported(tmp_path, tmp_path / "a.parquet")
 
 
 def test_two_imports_at_once_wait_for_each_other_or_say_so(tmp_path: Path) -> None:

@@ -98,16 +98,17 @@ def show(
         return
     if stores or run_id or offset or focus:
         raise UsageError(f"--by {by} sums up whole bills and reads no recorded run. Use --by worker with it.")
-    if not path.exists():
-        print(json.dumps({"rows": []}) if as_json else _NO_BILL)
-        return
-    with ChargeFile(path) as file:
-        sums = file.sums()
+    sums = []
+    if path.exists():
+        with ChargeFile(path) as file:
+            sums = file.sums()
     if as_json:
         json.dump(sums_json(sums, _FIELDS[by]), sys.stdout)
         print()
-    else:
+    elif sums:
         print_tables([sums_table(sums, _FIELDS[by], title=f"Charges by {by.replace('-', ' ')}")], sys.stdout)
+    else:
+        print(_NO_BILL)
 
 
 def _by_worker(

@@ -186,7 +186,7 @@ class _Import:
         if named is None or not any(its):
             return None
         stated = [text if amount is not None else None for text, amount in zip(texts, its, strict=True)]
-        return kind.number, storable(named), start_us, end_us, *stated
+        return kind.number, named, start_us, end_us, *stated
 
     def _new_kind(self, texts: Row, reading: Reading) -> _Kind:
         provider, account, start, end, currency, category, sub_account, service, region, details = texts
