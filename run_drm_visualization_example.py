@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 try:
     from drmviz import DRMVisualization, DRMVizError
+    from drmviz.dashboard.listening import Listening, Serving
     from drmviz.report.account import Account
     from drmviz.simulation import SimulatedCloud, SimulatedFleet
 except ModuleNotFoundError as error:
@@ -133,20 +134,14 @@ class Pictures:
                 make(path)
 
 
-def page_of(visualization: DRMVisualization, host: str, port: int) -> str:
-    """Serve the live page where this version has one, and say where."""
-    serve = getattr(visualization, "start_dashboard_server", None)
-    if serve is None:
-        return "This version serves no page: --host and --port do nothing yet."
-    return f"Live: {serve(port=port, host=host)}"
-
-
 def run(options: argparse.Namespace, is_over: threading.Event) -> None:
     """Let the fleet live for its time, tell what happens, and renew the pictures."""
     interval_s, folder = options.update_interval, options.output_dir
     began_s = time.time()
+    port = Listening(Serving(host=options.host, port=int(options.port)))  # held before anything begins, or said at once
     fleet = SimulatedFleet(int(options.workers), seed=SEED)
     with (
+        closing(port),
         living(fleet),
         DRMVisualization(
             dynamic_resource_manager=fleet.manager,
@@ -161,7 +156,8 @@ def run(options: argparse.Namespace, is_over: threading.Event) -> None:
         )
         print(f"{len(pictures.paths)} pictures in {folder}, renewed every {interval_s:g} s. Begin with")
         print(f"  {pictures.paths[0]}")
-        print(page_of(visualization, options.host, int(options.port)), end="\n\n", flush=True)
+        print("or watch it live:")
+        print(visualization.start_dashboard_server(port), end="\n\n", flush=True)
         ends_s = time.monotonic() + options.duration * 60
         due_s = 0.0
         while not is_over.is_set():

@@ -28,7 +28,8 @@ import uvloop
 from benchmarks.fleet import entries, samples, ticks
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.frames import frame
-from drmviz.dashboard.server import DashboardServer, Serving
+from drmviz.dashboard.listening import Serving
+from drmviz.dashboard.server import DashboardServer
 from drmviz.live import Hub, LiveTick
 from drmviz.model.roster import RosterTracker
 from drmviz.model.run import RunHeader

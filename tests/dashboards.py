@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.server import PATIENCE_S, DashboardServer, Serving
+from drmviz.dashboard.listening import Serving
+from drmviz.dashboard.server import PATIENCE_S, DashboardServer
 from drmviz.dashboard.viewers import MOST_VIEWERS
 from tests.fleets import START_S, KnownFleet, written
 
@@ -88,3 +91,11 @@ HANDSHAKE = (
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look again and again until it is, for 20 s at most."""
+    deadline_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        select.select([], [], [], 0.01)

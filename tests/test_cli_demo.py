@@ -184,7 +184,8 @@ def test_wrong_use_ends_with_2_before_anything_is_read_or_written(
 def test_a_demo_in_real_time_tells_of_the_fleet_and_ends_when_its_time_is_over(bench: Bench) -> None:
     began_s = time.monotonic()
     done = bench.drmviz(
-        "demo", "--workers", "4", "--duration", "2.5", "--interval", "0.5", "--store", "h.drmviz", env={"TZ": "UTC"}
+        *("demo", "--workers", "4", "--duration", "2.5", "--interval", "0.5", "--store", "h.drmviz", "--port", "0"),
+        env={"TZ": "UTC"},
     )
     run = bench.recorded()
 
@@ -204,7 +205,7 @@ def test_a_demo_in_real_time_tells_of_the_fleet_and_ends_when_its_time_is_over(b
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("how", [(), ("--headless",)])
+@pytest.mark.parametrize("how", [("--port", "0"), ("--headless",)])
 def test_a_signal_ends_it_with_0_and_a_closed_history(
     bench: Bench, number: signal.Signals, how: tuple[str, ...]
 ) -> None:

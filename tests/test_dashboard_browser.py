@@ -1,4 +1,4 @@
-"""The served page in a real browser: logged in by its address, drawn under its policy, told of newer numbers."""
+"""The served page in a real browser: logged in by its address, drawn under its policy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drmviz.dashboard.fleet import Fleet
-from drmviz.store import Writer
 from tests.dashboards import TOKEN, history, serving
-from tests.fleets import START_S, KnownFleet
 from tests.test_dashboard_api import HOSTILE, small_fleet
 
 if TYPE_CHECKING:
@@ -75,27 +73,3 @@ def test_a_page_of_somebody_else_reads_nothing(browser: Browser, tmp_path: Path)
 
         assert read == ["refused", "refused"]
         tab.context.close()
-
-
-@pytest.mark.browser
-def test_newer_numbers_are_offered_and_shown_when_asked_for(browser: Browser, tmp_path: Path) -> None:
-    known = KnownFleet()
-    with Writer.open(tmp_path / "h.drmviz") as writer:
-        recording = writer.begin(title="live", started_at_s=START_S, interval_s=1.0)
-        for n in range(3):
-            recording.append(known.tick(START_S + n, ["w1"]))
-        with serving(Fleet([tmp_path / "h.drmviz"])) as server:
-            tab, wrong = watched(browser)
-            tab.goto(server.url)
-            tab.wait_for_url(f"http://127.0.0.1:{server.port}/")
-            with tab.expect_response(lambda response: response.url.endswith("/api/v1/snapshot")):
-                pass
-            recording.append(known.tick(START_S + 3, ["w1", "newcomer"]))
-            tab.wait_for_selector("#newer", timeout=20_000)
-            assert "newcomer" not in tab.content()
-            tab.click("#newer")
-            tab.wait_for_function("document.body.textContent.includes('newcomer')", timeout=20_000)
-
-            assert wrong == []
-            tab.context.close()
-        recording.finish(START_S + 4)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Message, Scope
 
 from drmviz.dashboard.access import Access, chosen_token, hosts_and_origins, parsed_origin
@@ -20,7 +21,12 @@ from drmviz.dashboard.guard import Decision, Guard
 from drmviz.dashboard.routes import ENDPOINTS, Endpoint
 from drmviz.dashboard.server import DashboardServer
 from drmviz.errors import UsageError
+from drmviz.integration import DRMVisualizationIntegration
+from drmviz.integration.kinds import KINDS
+from drmviz.integration.routes import Switch, mounted_endpoints
+from drmviz.registry import Registry
 from tests.dashboards import HANDSHAKE, TOKEN, Reply, ask, history, serving
+from tests.hosting import hosted
 
 BEARER = ("Authorization", f"Bearer {TOKEN}")
 OPEN = {"/healthz", "/favicon.ico"}
@@ -36,6 +42,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer
 
 
 @dataclass(frozen=True)
+class Mounted:
+    """Where an integration is a part of another application; the prefix of its access is the path that it is at."""
+
+    port: int
+    access: Access
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DRMVIZ_TOKEN", TOKEN)
+        path = tmp_path_factory.mktemp("mounted") / "history.drmviz"
+        history(path)
+        with DRMVisualizationIntegration(path.parent, 0, controls=True) as integration:
+            integration.update_visualizations()
+            app = Starlette(routes=[Mount("/team/drm", integration.asgi_app())])
+            with hosted(app) as port:
+                yield Mounted(port, Access(token=TOKEN, port=port, prefix="/team/drm"))
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One request; `{port}` in a header is the port of the server."""
 
@@ -45,15 +72,16 @@ class Attempt:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
-    def on(self, server: DashboardServer, endpoint: Endpoint) -> Reply:
+    def on(self, server: DashboardServer | Mounted, endpoint: Endpoint) -> Reply:
         headers = [(name, value.replace("{port}", str(server.port))) for name, value in self.headers]
         if endpoint.decision.kind == "websocket":
             headers = [*HANDSHAKE, *headers]
-        path = self.path(endpoint.path)
-        return ask(server.port, path, method=self.method, host=self.host, headers=headers, body=self.body)
+        path = f"{server.access.prefix}{self.path(endpoint.path)}"
+        method = endpoint.decision.methods[0] if self.method == "GET" else self.method
+        return ask(server.port, path, method=method, host=self.host, headers=headers, body=self.body)
 
 
-def cookie(server: DashboardServer, value: str | None = None) -> tuple[str, str]:
+def cookie(server: DashboardServer | Mounted, value: str | None = None) -> tuple[str, str]:
     return "Cookie", f"{server.access.cookie}={server.access.session if value is None else value}"
 
 
@@ -118,11 +146,34 @@ def each_endpoint() -> list[Endpoint]:
     return list(ENDPOINTS)
 
 
+def is_of_the_server_around(endpoint: Endpoint, attempt: Attempt) -> bool:
+    """Tell whether the server that runs the application around us decides about it: what is no handshake."""
+    return endpoint.decision.kind == "websocket" and (attempt.method != "GET" or bool(attempt.body))
+
+
+NEEDED = {"/api/v1/series": "?worker=w1", "/api/v1/figure": "?name=scaling"}
+MOUNTED = mounted_endpoints(Registry(Path("nowhere")), (), tabs=str, switch=cast("Switch", object()))
+"""All of them, with the switch."""
+
+
 @pytest.mark.parametrize("endpoint", each_endpoint(), ids=lambda endpoint: endpoint.path)
 @pytest.mark.parametrize("attempt", WITHOUT_A_TOKEN.values(), ids=WITHOUT_A_TOKEN)
 def test_who_has_no_token_gets_nothing_and_is_sent_nowhere(
     server: DashboardServer, endpoint: Endpoint, attempt: Attempt
 ) -> None:
+    check_refusal(server, endpoint, attempt)
+
+
+@pytest.mark.parametrize("endpoint", MOUNTED, ids=lambda endpoint: endpoint.path)
+@pytest.mark.parametrize("attempt", WITHOUT_A_TOKEN.values(), ids=WITHOUT_A_TOKEN)
+def test_who_has_no_token_gets_nothing_of_what_is_mounted_either(
+    mounted: Mounted, endpoint: Endpoint, attempt: Attempt
+) -> None:
+    if not is_of_the_server_around(endpoint, attempt):
+        check_refusal(mounted, endpoint, attempt)
+
+
+def check_refusal(server: DashboardServer | Mounted, endpoint: Endpoint, attempt: Attempt) -> None:
     reply = attempt.on(server, endpoint)
 
     if endpoint.path in OPEN and attempt.path(endpoint.path).partition("?")[0] == endpoint.path:
@@ -143,6 +194,21 @@ def test_who_has_no_token_gets_nothing_and_is_sent_nowhere(
 def test_what_is_not_asked_as_it_should_be_is_refused_with_the_token_too(
     server: DashboardServer, endpoint: Endpoint, attempt: Attempt
 ) -> None:
+    check_abuse(server, endpoint, attempt)
+
+
+@pytest.mark.parametrize("endpoint", MOUNTED, ids=lambda endpoint: endpoint.path)
+@pytest.mark.parametrize(("name", "attempt"), ABUSES.items(), ids=ABUSES)
+def test_what_is_mounted_is_not_given_to_who_does_not_ask_as_he_should(
+    mounted: Mounted, endpoint: Endpoint, name: str, attempt: Attempt
+) -> None:
+    if is_of_the_server_around(endpoint, attempt):
+        return
+    if name != "POST" or "POST" not in endpoint.decision.methods:
+        check_abuse(mounted, endpoint, attempt)
+
+
+def check_abuse(server: DashboardServer | Mounted, endpoint: Endpoint, attempt: Attempt) -> None:
     reply = replace(attempt, headers=(BEARER, *attempt.headers)).on(server, endpoint)
 
     assert 400 <= reply.status < 500
@@ -150,9 +216,42 @@ def test_what_is_not_asked_as_it_should_be_is_refused_with_the_token_too(
     assert not any(name.startswith("access-control-") for name in reply.headers)
 
 
+@pytest.mark.parametrize("endpoint", MOUNTED, ids=lambda endpoint: endpoint.path)
+def test_who_has_the_token_or_the_cookie_gets_what_is_mounted(mounted: Mounted, endpoint: Endpoint) -> None:
+    if endpoint.decision.kind == "websocket" or "GET" not in endpoint.decision.methods:
+        return  # it stays open, or changes something: tests of their own
+    path = f"/team/drm{endpoint.path}{NEEDED.get(endpoint.path, '')}"
+    for headers in [(BEARER,), (cookie(mounted), ("Origin", f"http://127.0.0.1:{mounted.port}"))]:
+        reply = ask(mounted.port, path, headers=headers)
+
+        assert reply.status == 200, reply.body
+        assert reply.headers["content-type"].startswith(endpoint.media_type)
+        for name in ("content-security-policy", "cache-control", "referrer-policy"):
+            assert name in reply.headers
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        policy = reply.headers["content-security-policy"]
+        assert "frame-ancestors 'self'" in policy if endpoint.decision.is_framed else "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy or "; sandbox allow-scripts allow-downloads;" in policy
+
+
+def test_every_route_of_what_is_mounted_has_a_decision_of_its_own() -> None:
+    decided = {endpoint.path: endpoint.decision for endpoint in MOUNTED}
+
+    assert len(decided) == len(MOUNTED)
+    assert {path for path, decision in decided.items() if decision.who == "anybody"} == OPEN
+    assert {path for path, decision in decided.items() if decision.is_page} == {"/", "/drm-dashboard", "/live"}
+    signed = {path for path, decision in decided.items() if decision.who == "signature"}
+    assert signed == {f"/embed/{type_}" for type_ in KINDS}
+    assert {decision.methods for decision in decided.values()} == {("GET", "HEAD"), ("POST",)}
+    switching = {path for path, decision in decided.items() if decision.methods == ("POST",)}
+    assert switching == {"/server/start", "/server/stop", "/server/open"}
+    framed = {path for path, decision in decided.items() if decision.is_framed}
+    assert framed == {"/", "/drm-dashboard", *signed, *(f"/figures/{type_}" for type_ in KINDS)}
+
+
 @pytest.mark.parametrize("endpoint", each_endpoint(), ids=lambda endpoint: endpoint.path)
 def test_who_has_the_token_or_the_cookie_gets_in(server: DashboardServer, endpoint: Endpoint) -> None:
-    path = f"{endpoint.path}?worker=w1" if endpoint.path.endswith("series") else endpoint.path
+    path = endpoint.path + NEEDED.get(endpoint.path, "")
     ways = [(BEARER,), (cookie(server), ("Origin", f"http://127.0.0.1:{server.port}"))]
 
     for headers in ways:
@@ -228,7 +327,7 @@ def test_only_what_is_named_here_is_open_and_every_route_has_a_decision() -> Non
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.decision.who == "anybody"} == OPEN
     assert len({endpoint.path for endpoint in ENDPOINTS}) == len(ENDPOINTS)
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.decision.is_page} == {"/", "/drm-dashboard"}
-    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.decision.writes]
+    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.decision.methods != ("GET", "HEAD")]
 
 
 def test_the_paths_that_were_promised_are_there() -> None:
@@ -264,7 +363,7 @@ def test_a_route_about_which_nothing_was_decided_is_not_there_even_with_the_toke
 
     inner = Starlette(routes=[Route("/decided", ran, methods=["GET", "POST"]), Route("/forgotten", ran)])
     access = Access(token=TOKEN, port=80)
-    guard = Guard(inner, access, {"/decided": Decision(who="token", writes=True)})
+    guard = Guard(inner, access, {"/decided": Decision(who="token", methods=("GET", "POST"))})
     page = ("Cookie", f"drmviz_80={access.session}")
 
     async def everything() -> list[int]:
@@ -295,7 +394,7 @@ def test_below_a_prefix_there_is_everything_and_beside_it_nothing(tmp_path: Path
         assert list(asked.values()) == [200, 200, 404, 404, 404, 404, 404]
         assert "Path=/team/fleet; HttpOnly" in opened.headers["set-cookie"]
         assert 'url=/team/fleet/"' in opened.body.decode()
-        assert b'src="/team/fleet/static/newer.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
+        assert b'src="/team/fleet/static/page.js"' in ask(server.port, "/team/fleet/", headers=[BEARER]).body
 
 
 def test_a_proxy_before_it_is_let_in_by_its_name_and_its_exact_origin(tmp_path: Path) -> None:

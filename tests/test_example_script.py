@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from drmviz.store import Store
 from tests.commands import Bench
+from tests.dashboards import TOKEN
 
 SCRIPT = Path(__file__).parents[1] / "run_drm_visualization_example.py"
 PICTURES = {
@@ -124,6 +128,43 @@ def test_wrong_use_ends_with_2_and_leaves_nothing_behind(bench: Bench, wrong: tu
 
     assert done.returncode == 2
     assert wrong[0] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(bench.folder.iterdir()) == []
+
+
+def test_it_is_shown_live_on_a_page_whose_address_stands_alone_on_a_line(bench: Bench) -> None:
+    process = bench.start(
+        *(sys.executable, str(SCRIPT), "--port", "0", "--duration", "10", "--workers", "4"), env={"DRMVIZ_TOKEN": TOKEN}
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    while line and "token=" not in line:
+        line = process.stdout.readline()
+    found = re.fullmatch(rf"http://127\.0\.0\.1:(\d+)/\?token={TOKEN}\n", line)
+    assert found is not None
+    port = int(found[1])
+    with connect(
+        f"ws://127.0.0.1:{port}/ws", additional_headers=[("Authorization", f"Bearer {TOKEN}")], open_timeout=30
+    ) as viewer:
+        first = json.loads(viewer.recv(timeout=30))
+        while not isinstance(viewer.recv(timeout=30), bytes):
+            pass
+        process.send_signal(signal.SIGTERM)
+        asked_s = time.monotonic()
+        _, err = process.communicate(timeout=30)
+
+    assert len(first["workers"]) == 4
+    assert (process.returncode, err) == (0, "")
+    assert time.monotonic() - asked_s < 5
+
+
+def test_a_port_that_is_taken_is_named_before_anything_begins(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = bench.run(sys.executable, str(SCRIPT), "--port", str(port), "--duration", "10")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Port {port} of 127.0.0.1 is taken" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(bench.folder.iterdir()) == []
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from drmviz import __version__
-from drmviz.cli import backup, cost, decisions, demo, doctor, draw, follow, report, run, runs, serve, tests
+from drmviz.cli import backup, cost, decisions, demo, doctor, draw, follow, report, run, runs, serve, tests, watch
 from drmviz.cli.saying import say
 from drmviz.errors import DRMVizError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
+app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)
 app.command("draw")(draw.draw)
 app.command("report")(report.report)

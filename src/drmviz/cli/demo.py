@@ -15,11 +15,25 @@ import typer
 from drmviz.cli.arguments import labels_of
 from drmviz.cli.ending import asked_to_end
 from drmviz.cli.saying import say
+from drmviz.cli.serving import (
+    AllowedHosts,
+    Certificate,
+    Controls,
+    Host,
+    InsecureHttp,
+    Key,
+    NoDashboard,
+    Port,
+    UrlPrefix,
+    page_beside,
+    serving_if,
+)
 from drmviz.configuration import Settings, new_store_path, read_settings
 from drmviz.errors import UsageError
 
 if TYPE_CHECKING:
     from drmviz.recorder.demonstration import Demonstrated, Demonstration, Show
+    from drmviz.recorder.underway import Begun
 
 _INTERVAL_S = 1.0
 _LONGEST_S = 31 * 86_400.0
@@ -42,10 +56,30 @@ def demo(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run; repeat for more.")
     ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    no_dashboard: NoDashboard = False,
+    url_prefix: UrlPrefix = "",
+    allowed_host: AllowedHosts = None,
+    controls: Controls = False,
+    ssl_certfile: Certificate = None,
+    ssl_keyfile: Key = None,
+    insecure_http: InsecureHttp = False,
 ) -> None:
     """Record a simulated fleet: waves of tests, growth, shrinkage, crashes, waste."""
     if not 0 < duration <= _LONGEST_S:
         raise UsageError(f"--duration {duration:g} is not a number of seconds above 0 and up to 31 days.")
+    page = {
+        "host": host,
+        "port": port,
+        "url_prefix": url_prefix,
+        "allowed_hosts": allowed_host,
+        "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
+        "insecure_http": insecure_http,
+    }
+    without = "--headless" if headless else "--no-dashboard" if no_dashboard else ""
+    serving = serving_if(without, **page)
     settings = read_settings(options={"store": store, "interval": interval})
     from drmviz.recorder.demonstration import Demonstration
 
@@ -60,8 +94,9 @@ def demo(
         labels={**settings.labels, **labels_of(label)},
         run_id=run_id,
     )
-    say(f"recording {workers} simulated workers into {path}")
-    done = _headless(plan) if headless else _live(plan)
+    with page_beside(serving, has_controls=controls, out=sys.stdout) as begun:
+        say(f"recording {workers} simulated workers into {path}")
+        done = _headless(plan) if headless else _live(plan, begun)
     for remark in done.remarks:
         say(remark)
     _say_what_next(done, path)
@@ -87,13 +122,13 @@ def _headless(plan: Demonstration) -> Demonstrated:
         return demonstrate(plan, clock=clock, wait=wait, tell=say)
 
 
-def _live(plan: Demonstration) -> Demonstrated:
+def _live(plan: Demonstration, begun: Begun | None) -> Demonstrated:
     from drmviz.recorder.demonstration import demonstrate
     from drmviz.system import SystemClock
 
     say(f"it lasts {plan.duration_s:g} s; Ctrl-C ends it earlier")
     with asked_to_end() as is_over:
-        return demonstrate(plan, clock=SystemClock(), wait=is_over.wait, show=_telling(), tell=say)
+        return demonstrate(plan, clock=SystemClock(), wait=is_over.wait, show=_telling(), tell=say, begun=begun)
 
 
 def _telling() -> Show:

@@ -15,12 +15,26 @@ import typer
 
 from drmviz.cli.arguments import labels_of
 from drmviz.cli.saying import say
+from drmviz.cli.serving import (
+    AllowedHosts,
+    Certificate,
+    Controls,
+    Host,
+    InsecureHttp,
+    Key,
+    NoDashboard,
+    Port,
+    UrlPrefix,
+    page_beside,
+    serving_if,
+)
 from drmviz.configuration import STORE_SUFFIX, Settings, new_store_path, read_settings
-from drmviz.errors import DRMVizError, UsageError
+from drmviz.errors import DRMVizError
 
 if TYPE_CHECKING:
     from drmviz.model.samples import Tick
     from drmviz.recorder.process import Recorded, Show, Tell, Watch
+    from drmviz.recorder.underway import Begun
     from drmviz.report.progress import Progress
 
 FAILED_BEFORE_THE_START = 125
@@ -39,16 +53,32 @@ def run(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with the run; repeat for more.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Not available until the live page is.")] = None,
-    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Serve no page.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    no_dashboard: NoDashboard = False,
+    url_prefix: UrlPrefix = "",
+    allowed_host: AllowedHosts = None,
+    controls: Controls = False,
+    ssl_certfile: Certificate = None,
+    ssl_keyfile: Key = None,
+    insecure_http: InsecureHttp = False,
 ) -> None:
     """Run a test command, record it, and end with its exit code."""
-    if port is not None:
-        raise UsageError("--port needs the live page, which this version does not have. Leave it out.")
+    page = {
+        "host": host,
+        "port": port,
+        "url_prefix": url_prefix,
+        "allowed_hosts": allowed_host,
+        "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
+        "insecure_http": insecure_http,
+    }
+    serving = serving_if("--no-dashboard" if no_dashboard else "", **page)
     settings = read_settings(options={"store": store, "report": report, "interval": interval})
     labels = {**settings.labels, **labels_of(label)}
     try:
-        recorded = _record(command, settings, labels)
+        with page_beside(serving, has_controls=controls, out=sys.stderr, may_move=port is None) as begun:
+            recorded = _record(command, settings, labels, begun)
     except DRMVizError as error:
         say(str(error))
         raise typer.Exit(error.exit_code if error.exit_code in (126, 127) else FAILED_BEFORE_THE_START) from error
@@ -61,7 +91,7 @@ def beside(store: Path) -> Path:
     return store.with_name(store.name.removesuffix(STORE_SUFFIX) + ".html")
 
 
-def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> Recorded:
+def _record(command: list[str], settings: Settings, labels: dict[str, str], begun: Begun | None) -> Recorded:
     from drmviz.recorder.process import Plan, record_command
 
     run_id = uuid.uuid4().hex[:12]
@@ -73,6 +103,7 @@ def _record(command: list[str], settings: Settings, labels: dict[str, str]) -> R
             Plan(store=path.absolute(), interval_s=settings.interval_s, labels=labels, run_id=run_id),
             show=show,
             tell=tell,
+            begun=begun,
         )
 
 

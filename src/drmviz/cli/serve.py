@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from drmviz.cli.arguments import Offsets, RunId, Stores, named_stores, offsets_of
 from drmviz.cli.ending import asked_to_end
 from drmviz.cli.saying import say
+from drmviz.cli.serving import AllowedHosts, Certificate, Controls, Host, InsecureHttp, Key, Port, UrlPrefix, serving_of
 
 
 def serve(
     stores: Stores = None,
-    host: Annotated[str, typer.Option(metavar="H", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 is any free one.")] = 8889,
-    url_prefix: Annotated[str, typer.Option(metavar="/P", help="Serve everything below this path.")] = "",
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Another name of this server, or https://NAME of a proxy before it."),
-    ] = None,
-    ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate, PEM.")] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
-    insecure_http: Annotated[bool, typer.Option("--insecure-http", help="Let other machines in without TLS.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    url_prefix: UrlPrefix = "",
+    allowed_host: AllowedHosts = None,
+    controls: Controls = False,
+    ssl_certfile: Certificate = None,
+    ssl_keyfile: Key = None,
+    insecure_http: InsecureHttp = False,
     run_id: RunId = None,
     offset: Offsets = None,
 ) -> None:
     """Serve the dashboard and the API of a recorded history until SIGINT or SIGTERM."""
+    from drmviz.dashboard.controls import CONTROLS
     from drmviz.dashboard.fleet import Fleet
-    from drmviz.dashboard.server import DashboardServer, Serving
+    from drmviz.dashboard.routes import ENDPOINTS
+    from drmviz.dashboard.server import DashboardServer
 
-    serving = Serving(
+    serving = serving_of(
         host=host,
         port=port,
         url_prefix=url_prefix,
-        allowed_hosts=allowed_host or (),
+        allowed_hosts=allowed_host,
         ssl_certfile=ssl_certfile,
         ssl_keyfile=ssl_keyfile,
         insecure_http=insecure_http,
@@ -44,7 +40,7 @@ def serve(
     fleet = Fleet([path.expanduser() for path in paths], run_id=run_id, offsets=offsets_of(offset))
     fleet.read(columns=1, metrics=())  # whoever named a wrong file or run wants to know now
     with asked_to_end() as is_over:
-        server = DashboardServer(fleet, serving)
+        server = DashboardServer(fleet, serving, endpoints=(*ENDPOINTS, *(CONTROLS if controls else ())))
         try:
             print(server.start(), flush=True)
             say(f"serving {', '.join(str(path) for path in paths)}; Ctrl-C ends it")

@@ -40,11 +40,31 @@ class Access:
     """Under which path everything lies: empty, or `/name`."""
     secure: bool = False
     """Whether it is served over TLS."""
+    is_mounted: bool = False
+    """Whether another application serves it, on a port and below a path that only requests tell: links are relative."""
+    public_url: str = ""
+    """Where that is, as browsers see it; empty is not known."""
+    remedy: str = "--allowed-host"
+    """What adds a name or an origin."""
 
     @property
     def cookie(self) -> str:
         """The name of the session cookie: browsers do not keep cookies of two ports apart."""
-        return f"drmviz_{self.port}"
+        return self.cookie_at(self.port)
+
+    def cookie_at(self, port: int) -> str:
+        """Return that name where requests arrive on this port."""
+        return f"drmviz_{self.port or port}"
+
+    @property
+    def link_prefix(self) -> str:
+        """What the links of a page begin with; pages lie side by side."""
+        return "." if self.is_mounted else self.prefix
+
+    @property
+    def api_server(self) -> str:
+        """Where the paths of the API lie, seen from its description."""
+        return self.public_url or ("../.." if self.is_mounted else self.prefix)
 
     @property
     def session(self) -> str:
@@ -58,10 +78,22 @@ class Access:
     def is_session(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.session.encode())
 
-    def set_cookie(self) -> str:
-        """Return the header that logs a browser in until it is closed."""
-        secure = "; Secure" if self.secure else ""
-        return f"{self.cookie}={self.session}; Path={self.prefix or '/'}; HttpOnly; SameSite=Strict{secure}"
+    def set_cookie(self, *, port: int = 0, secure: bool = False) -> str:
+        """Return the header that logs a browser in until it is closed, for a request that came to this port.
+
+        Without a path in it browsers take that of the address which they asked for, whatever a proxy made of it.
+        """
+        path = "" if self.is_mounted else f"; Path={self.prefix or '/'}"
+        is_secure = "; Secure" if self.secure or secure else ""
+        return f"{self.cookie_at(port)}={self.session}{path}; HttpOnly; SameSite=Strict{is_secure}"
+
+    def signature(self, path: str, expires_s: int) -> str:
+        """Return what lets anybody read this one path until then."""
+        key = hmac.new(self.token.encode(), b"drmviz signed address", hashlib.sha256).digest()
+        return hmac.new(key, f"{path}\n{expires_s}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+    def is_signature(self, given: str, path: str, expires_s: int) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.signature(path, expires_s).encode())
 
     def is_host(self, host: str) -> bool:
         """Tell whether a Host header names us, whatever its port: that may be the port of a tunnel."""
@@ -100,12 +132,15 @@ def chosen_token(environ: Mapping[str, str] | None = None) -> str:
     return given
 
 
-def hosts_and_origins(bound: str, allowed: Iterable[str]) -> tuple[frozenset[str], frozenset[Origin]]:
+def hosts_and_origins(
+    bound: str, allowed: Iterable[str], *, said: str = "--allowed-host"
+) -> tuple[frozenset[str], frozenset[Origin]]:
     """Return the names by which a server may be called, and the origins of proxies before it.
 
     Args:
         bound: the address that it listens on; where that is one address, it is a name too.
         allowed: more names, such as `ci.example.org`, or origins, such as `https://ci.example.org`.
+        said: what they are called where they are asked for.
 
     Raises:
         UsageError: one of them is neither.
@@ -122,7 +157,7 @@ def hosts_and_origins(bound: str, allowed: Iterable[str]) -> tuple[frozenset[str
         elif name is not None and name["port"] is None:
             hosts.add(name["name"])
         else:
-            raise UsageError(f"--allowed-host {text!r} is neither a name, such as ci.example.org, nor an origin, such "
+            raise UsageError(f"{said} {text!r} is neither a name, such as ci.example.org, nor an origin, such "
                              "as https://ci.example.org.")  # fmt: skip
     return frozenset(hosts), frozenset(origins)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class Fleet:
             InvalidValueError: no such run or worker, or a window that ends before it starts.
             StoreError: the history cannot be read, and no hub holds it.
         """
-        if self.hub is not None and not window.get("tiers") and self._is_all_in(self.hub):
+        if self.hub is not None and not window.get("tiers") and self._is_in(self.hub, window.get("start_s")):
             return self.hub.read(**window)
         if self._may_be_missing and not any(path.exists() for path in self.paths):
             return Run.empty(_NOBODY)
@@ -96,10 +97,37 @@ class Fleet:
         """Tell whether more is to come."""
         return self.hub is not None or any(_is_being_written(path) for path in self.paths)
 
-    def _is_all_in(self, hub: Hub) -> bool:
-        """Tell whether the hub has dropped nothing of the run yet."""
+    def newest_number(self) -> int | None:
+        """Return the sequence of the newest tick; None where no recorder lives in this process."""
+        newest = None if self.hub is None else self.hub.newest
+        return None if newest is None else newest.number
+
+    def start_of(self, last_s: float, columns: int) -> float | None:
+        """Return when the last so many seconds began, where a column begins; None where nothing is recorded yet.
+
+        Columns are as wide then whenever it is asked, so that a picture moves on and does not jump.
+
+        Raises:
+            StoreError: the history cannot be read.
+        """
+        newest = None if self.hub is None else self.hub.newest
+        if self.hub is not None and newest is not None:
+            newest_s, interval_s = newest.tick.at_s, self.hub.header.interval_s
+        else:
+            whole = self.read(columns=1, metrics=())
+            if whole.measured_ticks == 0:
+                return None
+            newest_s, interval_s = whole.end_s - whole.header.interval_s, whole.header.interval_s
+        interval_s = interval_s or 1.0
+        width_s = max(1, math.ceil(last_s / columns / interval_s)) * interval_s
+        return max(0.0, (newest_s // width_s + 1) * width_s - last_s)
+
+    def _is_in(self, hub: Hub, start_s: float | None) -> bool:
+        """Tell whether the hub has dropped nothing of the run since then."""
         oldest = hub.oldest
-        return oldest is not None and oldest.number == 0
+        if oldest is None:
+            return False
+        return oldest.number == 0 or (start_s is not None and oldest.tick.at_s <= start_s)
 
 
 def _state_of(path: Path) -> tuple[object, ...]:

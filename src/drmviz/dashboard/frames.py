@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from drmviz.figures.providers import provider_of
 from drmviz.live import LiveTick
 from drmviz.model.metrics import METRIC_ROW, Metric
 from drmviz.model.samples import Roster, Tick
@@ -66,7 +67,13 @@ def roster_event(roster: Roster) -> dict[str, Any]:
         "type": "roster",
         "roster": roster.number,
         "workers": [
-            {"id": life.id, "incarnation": life.ordinal, "kind": life.entry.kind, "host": life.entry.host}
+            {
+                "id": life.id,
+                "incarnation": life.ordinal,
+                "kind": life.entry.kind,
+                "host": life.entry.host,
+                "provider": provider_of(life.entry.labels),
+            }
             for life in roster.incarnations
         ],
     }

@@ -24,7 +24,9 @@ def document(endpoints: Iterable[Endpoint], prefix: str = "") -> dict[str, Any]:
         "info": {"title": "drmviz", "version": __version__, "summary": "How a fleet of test workers is used."},
         "servers": [{"url": prefix or "/"}],
         "paths": {
-            endpoint.path: {"get": _operation(endpoint)} for endpoint in endpoints if endpoint.decision.kind == "http"
+            endpoint.path: {endpoint.decision.methods[0].lower(): _operation(endpoint)}
+            for endpoint in endpoints
+            if endpoint.decision.kind == "http"
         },
         "components": {
             "securitySchemes": {

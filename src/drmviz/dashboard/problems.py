@@ -8,7 +8,15 @@ from http import HTTPStatus
 import orjson
 from starlette.responses import Response
 
-from drmviz.errors import DRMVizError, InvalidValueError, MissingExtraError, StoreDamagedError, StoreError, UsageError
+from drmviz.errors import (
+    DRMVizError,
+    InvalidValueError,
+    MissingExtraError,
+    ServerError,
+    StoreDamagedError,
+    StoreError,
+    UsageError,
+)
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -25,6 +33,8 @@ def problem_of(error: DRMVizError) -> Response:
         return problem(503, f"The recorded history cannot be read: {error.reason}.", {"retry-after": "1"})
     if isinstance(error, InvalidValueError | UsageError):
         return problem(400, str(error))
+    if isinstance(error, ServerError):
+        return problem(409, str(error))
     if isinstance(error, MissingExtraError):
         return problem(501, str(error))
     return problem(500, f"{type(error).__name__}: the log of the server says more.")

@@ -94,6 +94,16 @@ def _moment(name: str, text: str) -> float:
     return seconds
 
 
+def _span(name: str, text: str) -> float:
+    try:
+        seconds = float(text) if text.isascii() else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < _LATEST_S:
+        raise InvalidValueError(name, text, "must be a number of seconds above 0")
+    return seconds
+
+
 def metric(**more: Any) -> Parameter:
     return Parameter(
         name="metric", said="which metric", schema={"type": "string", "enum": list(METRICS)},
@@ -119,6 +129,17 @@ END = Parameter(
     name="end", said="the same, not included; just after the newest tick by default",
     schema=_MOMENT, read=_moment,
 )  # fmt: skip
+LAST = Parameter(
+    name="last", said="so many seconds up to the newest tick, instead of start and end",
+    schema={"type": "number", "exclusiveMinimum": 0}, read=_span,
+)  # fmt: skip
+RUN = Parameter(
+    name="run", said="the run that `after` counts in; what is seen of another one begins anew",
+    schema={"type": "string"}, read=_text,
+)  # fmt: skip
+VERSION = Parameter(
+    name="v", said="which one; it only makes another address of another file", schema={"type": "string"}, read=_text,
+)  # fmt: skip
 WORKER = Parameter(name="worker", said="the id of a worker", schema={"type": "string"}, read=_text, is_required=True)
 
 
@@ -126,6 +147,13 @@ AFTER = Parameter(
     name="after", said="the last sequence that was seen: everything since is sent, where it is still held",
     schema={"type": "integer", "minimum": 0}, read=_sequence,
 )  # fmt: skip
+
+
+def one_of(name: str, said: str, *choices: str) -> Parameter:
+    return Parameter(
+        name=name, said=said, schema={"type": "string", "enum": list(choices)}, read=_one_of(*choices),
+        is_required=True,
+    )  # fmt: skip
 
 
 def count(name: str, default: int) -> Parameter:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,19 +19,21 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from drmviz.dashboard import answers, page, prometheus, query
+from drmviz.dashboard import answers, page, parts, prometheus, query
 from drmviz.dashboard.access import Access
 from drmviz.dashboard.fleet import Fleet
-from drmviz.dashboard.guard import Decision, Guard
+from drmviz.dashboard.guard import Authorize, Decision, Guard
+from drmviz.dashboard.kept import KeptAnswers
 from drmviz.dashboard.openapi import document
 from drmviz.dashboard.problems import problem, problem_of
 from drmviz.dashboard.query import Parameter, read_query
 from drmviz.dashboard.viewers import MOST_VIEWERS, Viewers
 from drmviz.errors import DRMVizError
+from drmviz.report.dashboard import OUTLINES
 
 LOG = logging.getLogger("drmviz.dashboard")
 JSON = "application/json"
-_SCRIPT, _ICON = "text/javascript", "image/svg+xml"
+BINARY = "application/octet-stream"
 _THREADS = 2
 """So many windows of history are read at once; who asks meanwhile waits."""
 _WINDOW = (query.START, query.END)
@@ -57,9 +59,14 @@ class Dashboard:
     fleet: Fleet
     access: Access
     most_viewers: int = MOST_VIEWERS
+    endpoints: Sequence[Endpoint] = ()
+    """What is answered; `ENDPOINTS` when empty."""
+    authorize: Authorize | None = None
+    """Lets in instead of the token, where the application around it knows who comes."""
     app: ASGIApp = field(init=False)
     viewers: Viewers = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
+    kept: KeptAnswers = field(default_factory=KeptAnswers, init=False)
     _readers: list[threading.Thread] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -69,9 +76,11 @@ class Dashboard:
             initializer=lambda: self._readers.append(threading.current_thread()),
         )
         self.viewers = Viewers(self.fleet, self._threads, LIVE_PARAMETERS, at_most=self.most_viewers)
-        inner = Starlette(routes=[self._route(endpoint) for endpoint in ENDPOINTS])
+        self.endpoints = self.endpoints or ENDPOINTS
+        inner = Starlette(routes=[self._route(endpoint) for endpoint in self.endpoints])
         inner.router.redirect_slashes = False
-        self.app = Guard(inner, self.access, {endpoint.path: endpoint.decision for endpoint in ENDPOINTS})
+        decisions = {endpoint.path: endpoint.decision for endpoint in self.endpoints}
+        self.app = Guard(inner, self.access, decisions, authorize=self.authorize)
 
     def close(self, patience_s: float) -> None:
         """End the threads that read; one that reads longer than that ends when it has."""
@@ -86,7 +95,7 @@ class Dashboard:
     def _route(self, endpoint: Endpoint) -> BaseRoute:
         if endpoint.answer is None:
             return WebSocketRoute(endpoint.path, self.viewers.serve)
-        return Route(endpoint.path, self._asked(endpoint, endpoint.answer), methods=["GET"])
+        return Route(endpoint.path, self._asked(endpoint, endpoint.answer), methods=list(endpoint.decision.methods))
 
     def _asked(
         self, endpoint: Endpoint, answer: Callable[[Dashboard, Mapping[str, Any]], Response]
@@ -114,12 +123,24 @@ def _json(make: Callable[[Fleet, Mapping[str, Any]], Mapping[str, Any]]) -> Call
     return answer
 
 
+def _shared(make: Callable[[Fleet, Mapping[str, Any]], bytes], media_type: str) -> Callable[..., Response]:
+    """Return what makes an answer once for everybody who asks the same of the same state."""
+
+    def answer(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
+        fleet = dashboard.fleet
+        question = (make, *sorted(given.items()))
+        content = dashboard.kept.get(question, fleet.version(), lambda: make(fleet, given))
+        return Response(content, media_type=media_type)
+
+    return answer
+
+
 def _healthy(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
     return Response(b'{"healthy":true}', media_type=JSON)
 
 
 def _page(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return page.rendered(dashboard.fleet, dashboard.access.prefix)
+    return page.rendered(dashboard.fleet, dashboard.access.link_prefix)
 
 
 def _file(name: str, media_type: str) -> Callable[..., Response]:
@@ -131,20 +152,34 @@ def _metrics(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
 
 
 def _described(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(document(ENDPOINTS, dashboard.access.prefix)), media_type=JSON)
+    return Response(orjson.dumps(document(dashboard.endpoints, dashboard.access.api_server)), media_type=JSON)
 
 
 def _api(name: str, said: str, make: Callable[..., Any], *parameters: Parameter) -> Endpoint:
     return Endpoint(path=f"/api/v1/{name}", said=said, decision=_TOKEN, answer=_json(make), parameters=parameters)
 
 
-LIVE_PARAMETERS = (query.metric(), query.AFTER)
+def _part(name: str, said: str, make: Callable[[Fleet, Mapping[str, Any]], bytes], *parameters: Parameter,
+          media_type: str = JSON) -> Endpoint:  # fmt: skip
+    """Return a part of the page, which everybody who looks on asks for again and again."""
+    return Endpoint(
+        path=f"/api/v1/{name}", said=said, decision=_TOKEN, answer=_shared(make, media_type), media_type=media_type,
+        parameters=(*parameters, query.LAST, *_WINDOW),
+    )  # fmt: skip
+
+
+LIVE_PARAMETERS = (query.metric(), query.AFTER, query.RUN)
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(path="/", said="The dashboard", decision=_PAGE, answer=_page, media_type="text/html"),
     Endpoint(path="/drm-dashboard", said="The dashboard", decision=_PAGE, answer=_page, media_type="text/html"),
-    Endpoint(path="/static/newer.js", said="What the page loads", decision=_TOKEN, media_type=_SCRIPT,
-             answer=_file("newer.js", _SCRIPT)),
-    Endpoint(path="/favicon.ico", said="The icon", decision=_OPEN, media_type=_ICON, answer=_file("icon.svg", _ICON)),
+    *(Endpoint(path=f"/static/{name}", said="What the page loads", decision=_TOKEN, media_type=page.SCRIPT,
+               answer=_file(name, page.SCRIPT)) for name in page.SCRIPTS),
+    Endpoint(path="/static/drawing.js", said="What draws figures", decision=_TOKEN, media_type=page.SCRIPT,
+             answer=lambda _dashboard, _given: page.drawing()),
+    Endpoint(path="/static/plotly.min.js", said="Plotly, compressed", decision=_TOKEN, media_type=page.SCRIPT,
+             answer=lambda _dashboard, _given: page.plotly(), parameters=(query.VERSION,)),
+    Endpoint(path="/favicon.ico", said="The icon", decision=_OPEN, media_type=page.ICON,
+             answer=_file("icon.svg", page.ICON)),
     Endpoint(path="/ws", said="Ticks as they come", decision=Decision(who="token", kind="websocket"), answer=None,
              parameters=LIVE_PARAMETERS),
     Endpoint(path="/healthz", said="Whether the server answers", decision=_OPEN, answer=_healthy),
@@ -163,6 +198,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _api("allocation", "What each worker has, what is reserved and used", answers.allocation, *_WINDOW),
     _api("efficiency", "How much of what was reserved was used", answers.efficiency, *_WINDOW),
     _api("cloud", "What each provider runs and costs", answers.cloud, *_WINDOW),
+    _part("overview", "Cards, decisions and what comes next, in words", parts.overview_answer),
+    _part("cells", "One metric, workers x columns, in few bytes", parts.cells_answer,
+          query.metric(default="cpu_ratio"), query.STATISTIC, query.count("columns", answers.COLUMNS),
+          media_type=BINARY),
+    _part("figure", "One figure of the dashboard with its numbers", parts.figure_answer,
+          query.one_of("name", "which figure", *OUTLINES), query.count("columns", answers.COLUMNS)),
     _api("figures", "Which figures there are", answers.figures),
     _api("status", "How each source and the store are doing", answers.status),
 )  # fmt: skip

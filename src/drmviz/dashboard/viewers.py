@@ -61,7 +61,9 @@ class Viewers:
         if len(self._viewers) >= self._at_most:
             await websocket.send_denial_response(problem(503, f"{self._at_most} look on already; try again later."))
             return
-        viewer = _Viewer(websocket, metric=asked["metric"], after=asked["after"])
+        hub = self._fleet.hub
+        is_ours = asked["run"] is None or (hub is not None and hub.header.id == asked["run"])
+        viewer = _Viewer(websocket, metric=asked["metric"], after=asked["after"] if is_ours else None)
         self._viewers.add(viewer)
         try:
             await websocket.accept()

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64encode
 from contextlib import suppress
 from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,27 @@ def cache_folder() -> Path:
 @lru_cache(maxsize=1)
 def compressed_bundle() -> str:
     """Return the script, gzipped, in base64."""
-    return b64encode(_compressed(bundle_path(), cache_folder(), SystemFiles())).decode("ascii")
+    return b64encode(gzipped_bundle()).decode("ascii")
+
+
+@lru_cache(maxsize=1)
+def gzipped_bundle() -> bytes:
+    """Return the script as it goes over the wire.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+    """
+    return _compressed(bundle_path(), cache_folder(), SystemFiles())
+
+
+@lru_cache(maxsize=1)
+def bundle_key() -> str:
+    """Return what is another one for another script.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+    """
+    return sha256(bundle_path().read_bytes()).hexdigest()[:16]
 
 
 def _compressed(script: Path, folder: Path, files: Files) -> bytes:

@@ -1,5 +1,6 @@
 "use strict";
-// Unpacks Plotly once and draws every figure of this page. Nothing is fetched.
+// Draws figures. In a file it unpacks Plotly once and draws every figure of the page, and nothing is fetched;
+// a page that is served loads Plotly by itself and hands figures to `drmvizFigures.show`.
 (() => {
   const nonce = document.currentScript.nonce;
   if (nonce) allowStyles(nonce);
@@ -59,11 +60,19 @@
     }
   }
 
-  async function draw(figure) {
-    const place = document.getElementById(figure.dataset.figure);
-    const spec = await revived(JSON.parse(figure.textContent), {});
-    const themes = figure.parentNode.querySelector(`script[data-themes="${figure.dataset.figure}"]`);
-    const parts = themes ? JSON.parse(themes.textContent) : [];
+  const shown = new WeakMap();
+
+  // Draws a figure in its place, or draws it anew there.
+  async function show(place, content, parts) {
+    const spec = await revived(content, {});
+    const known = shown.get(place);
+    if (known) return known(spec, parts);
+    const picture = pictureAt(place, spec, parts);
+    shown.set(place, picture.renew);
+    return picture.begin();
+  }
+
+  function pictureAt(place, spec, parts) {
     const narrow = () => place.clientWidth > 0 && place.clientWidth < 760;
     let normal = {};
     const lay = () => {
@@ -90,17 +99,26 @@
       }
       if (!isFirst) await Plotly.Plots.resize(place);
     };
-    if (place.clientWidth) await settle();  // else it is drawn as soon as it is shown
-    let pending = 0;
-    new ResizeObserver(() => {
-      clearTimeout(pending);
-      pending = setTimeout(settle, width ? 100 : 0);
-    }).observe(place);
-    document.addEventListener("drmviz-theme", () => {
-      if (!width) return;
+    const again = () => {
+      if (!width) return undefined;
       lay();
-      Plotly.react(place, spec.data, spec.layout, spec.config);
-    });
+      return Plotly.react(place, spec.data, spec.layout, spec.config);
+    };
+    document.addEventListener("drmviz-theme", again);
+    return {
+      async begin() {
+        if (place.clientWidth) await settle();  // else it is drawn as soon as it is shown
+        let pending = 0;
+        new ResizeObserver(() => {
+          clearTimeout(pending);
+          pending = setTimeout(settle, width ? 100 : 0);
+        }).observe(place);
+      },
+      renew(newer, differing) {
+        [spec, parts, normal] = [newer, differing, {}];
+        return again();
+      },
+    };
   }
 
   // Under the policy of a served page styles come by script or with its nonce; Plotly writes some as attributes.
@@ -123,9 +141,15 @@
     script.nonce = nonce;
     script.textContent = await unpacked(bytesOf(document.getElementById("drmviz-plotly").textContent), "gzip").text();
     document.head.append(script);
-    for (const figure of document.querySelectorAll("script[data-figure]")) await draw(figure);
+    for (const figure of document.querySelectorAll("script[data-figure]")) {
+      const themes = figure.parentNode.querySelector(`script[data-themes="${figure.dataset.figure}"]`);
+      const place = document.getElementById(figure.dataset.figure);
+      await show(place, JSON.parse(figure.textContent), themes ? JSON.parse(themes.textContent) : []);
+    }
   }
 
+  globalThis.drmvizFigures = { show };
+  if (!document.getElementById("drmviz-plotly")) return;
   start().catch((error) => {
     for (const place of document.querySelectorAll(".drmviz-figure:not([data-drawn])")) {
       place.textContent = "This browser could not draw the figure: " + error.message;

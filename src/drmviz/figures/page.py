@@ -39,17 +39,14 @@ def figure_block_html(element_id: str, spec: PlotlySpec, description: str) -> st
     )
 
 
-def loader_script_html(nonce: str | None = None) -> str:
-    """Return the script that draws all figures of the page; after the last of them.
-
-    `nonce` is that of the policy of a served page; a file has none.
-    """
-    attribute = f' nonce="{html.escape(nonce, quote=True)}"' if nonce else ""
-    return f"<script{attribute}>\n{_loader()}</script>\n"
+def loader_script_html() -> str:
+    """Return the script that draws all figures of the page; after the last of them."""
+    return f"<script>\n{loader_script()}</script>\n"
 
 
 @lru_cache(maxsize=1)
-def _loader() -> str:
+def loader_script() -> str:
+    """Return what draws figures: those of the page it stands in, or those that a served page hands to it."""
     return files("drmviz.figures").joinpath("page.js").read_text("utf-8")
 
 

@@ -67,7 +67,7 @@ def arrange(run: Run, options: FigureOptions) -> Heatmap:
         width_s=run.width_s,
         panels=() if run.is_empty else _panels(run, metrics, options, notice or ""),
         statistic=options.statistic,
-        events=_events(run),
+        events=fleet_events(run),
         providers=providers_of(run),
         notice=notice,
     )
@@ -256,7 +256,7 @@ def _notice(run: Run, options: FigureOptions, metrics: list[Metric]) -> str | No
     return None
 
 
-def _events(run: Run) -> tuple[Event, ...]:
+def fleet_events(run: Run) -> tuple[Event, ...]:
     """Gather fleet changes that fall into one narrow stretch; who was there from the start is none."""
     if not run.columns:
         return ()

@@ -4,84 +4,37 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize, ref
 
+from drmviz.dashboard.access import Access, chosen_token, hosts_and_origins
+from drmviz.dashboard.listening import DEFAULT_PORT
 from drmviz.errors import DRMVizError, InvalidValueError, OutputError, UsageError
-from drmviz.figures import FIGURES, saving
-from drmviz.integration.embedding import REFRESH_CHOICES, Tab, frame, length, message, tabs_page
+from drmviz.figures import saving
+from drmviz.integration.embedding import REFRESH_CHOICES, Served, Tab, frame, length, linked, message, tabs_page
+from drmviz.integration.kinds import KINDS
+from drmviz.integration.place import Place
 from drmviz.model.status import OK, Status
 from drmviz.registry import Entry, Known, Registry
-from drmviz.report import dashboard
 from drmviz.store import Store
 from drmviz.system import Clock
 from drmviz.visualization import DRMVisualization
-from drmviz.visualization.given import LONGEST_INTERVAL_S, Given, checked_path
+from drmviz.visualization.given import LONGEST_INTERVAL_S, Given, checked_bool, checked_path
+
+if TYPE_CHECKING:
+    from drmviz.dashboard.guard import Authorize
+    from drmviz.integration.application import MountedDashboard
 
 PAGE_NAME = "tabs.html"
 _SAMPLE_S = 1.0
 _CLOSING_S = 10.0
-Create = Callable[[DRMVisualization, Path], Path]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kind:
-    """One figure that is kept up to date."""
-
-    title: str
-    description: str
-    stem: str
-    create: Create
-
-
-def _of(stem: str, description: str, create: Create) -> tuple[str, _Kind]:
-    info = FIGURES[stem]
-    return info.type, _Kind(title=info.title, description=description, stem=stem, create=create)
-
-
-_KINDS: Mapping[str, _Kind] = dict(
-    (
-        (
-            "dashboard",
-            _Kind(
-                title=dashboard.TITLE,
-                description="How the fleet stands, how it got there, and why it was scaled.",
-                stem="dashboard",
-                create=DRMVisualization.create_resource_dashboard,
-            ),
-        ),
-        _of(
-            "resource_utilization_heatmap",
-            "Which worker was how busy when.",
-            DRMVisualization.create_resource_utilization_heatmap,
-        ),
-        _of(
-            "scaling_history",
-            "How busy the fleet was against its thresholds, what was decided, and who came and went.",
-            DRMVisualization.create_scaling_history_visualization,
-        ),
-        _of(
-            "resource_allocation",
-            "What each worker has, what of it is reserved, and what is used.",
-            DRMVisualization.create_resource_allocation_visualization,
-        ),
-        _of(
-            "resource_efficiency",
-            "How much of what was reserved was used.",
-            DRMVisualization.create_resource_efficiency_visualization,
-        ),
-        _of(
-            "cloud_resources",
-            "What each provider ran, and what that cost.",
-            DRMVisualization.create_cloud_resource_visualization,
-        ),
-    )
-)
+_LONGEST_VALID_S = 366 * 86_400
 
 
 class DRMVisualizationIntegration:
@@ -98,6 +51,9 @@ class DRMVisualizationIntegration:
         update_interval: float = 60,
         resource_manager: Any = None,
         *,
+        base_url: str | None = None,
+        embed_origins: Sequence[str] = (),
+        controls: bool = False,
         clock: Clock | None = None,
     ) -> None:
         """Begin to collect and to draw, in the background, if there is a manager.
@@ -107,6 +63,10 @@ class DRMVisualizationIntegration:
             update_interval: seconds between two drawings. Samples are taken as often, at least each second. With 0
                 nothing happens but in `update_visualizations()`, which then takes a sample first.
             resource_manager: as the first argument of `DRMVisualization`.
+            base_url: where browsers find `asgi_app()`, such as `https://ci.example.org/team/drm`. Frames then load
+                their figure from there, by a signed address.
+            embed_origins: whose pages may show them, such as `https://wiki.example.org`, beside those of that server.
+            controls: whether the page of `asgi_app()` may start and stop the live server.
             clock: time; as of `DRMVisualization`.
 
         Raises:
@@ -114,6 +74,13 @@ class DRMVisualizationIntegration:
             StoreError: the history cannot be read, or not be written.
         """
         self.output_dir = checked_path("output_dir", output_dir).absolute()
+        self._place = Place.of(base_url, embed_origins)
+        checked_bool("controls", controls)
+        self._has_controls = controls
+        self._exchange = threading.RLock()
+        self._token: str | None = None
+        self._live: tuple[str, int] | None = None
+        self._applications: WeakSet[MountedDashboard] = WeakSet()
         self._interval_s = update_interval
         self._given_clock = clock
         self._drawing = threading.RLock()
@@ -127,7 +94,7 @@ class DRMVisualizationIntegration:
         self._manager = resource_manager
         known = {
             type_: Known(title=kind.title, description=kind.description, stem=kind.stem)
-            for type_, kind in _KINDS.items()
+            for type_, kind in KINDS.items()
         }
         self._registry = Registry(self.output_dir, known, clock=self._clock)
         finalize(self, self._stop.set)
@@ -137,7 +104,7 @@ class DRMVisualizationIntegration:
     @property
     def types(self) -> tuple[str, ...]:
         """What there is to be seen, in the order of the tabs."""
-        return tuple(_KINDS)
+        return tuple(KINDS)
 
     @property
     def page(self) -> Path:
@@ -171,12 +138,14 @@ class DRMVisualizationIntegration:
                 raise UsageError("This integration was cleaned up. Make a new DRMVisualizationIntegration.")
             if resource_manager is self._manager:
                 return
-            self._visualization.cleanup()
-            self._manager = None
-            if self._given_clock is None:
-                self._clock = given.clock
-            self._visualization = self._made(resource_manager)
-            self._manager = resource_manager
+            with self._exchange:
+                self._visualization.cleanup()
+                self._manager = None
+                if self._given_clock is None:
+                    self._clock = given.clock
+                self._visualization = self._made(resource_manager)
+                self._manager = resource_manager
+                self._show_on()
             self._drawn_at_s.clear()
             self._begin()
 
@@ -205,19 +174,31 @@ class DRMVisualizationIntegration:
             type_: entry.as_json() for type_, entry in self._registry.read().items() if self._registry.has_file(entry)
         }
 
-    def get_iframe_html(self, type_: str, width: str | int = "100%", height: str | int = "600px") -> str:
-        """Return an `iframe` that carries the figure in itself, for a page that allows inline scripts.
+    def get_iframe_html(
+        self, type_: str, width: str | int = "100%", height: str | int = "600px", *, valid_s: int = 86_400
+    ) -> str:
+        """Return an `iframe` that shows a figure.
 
-        Where there is no file, the frame says why.
+        Without a `base_url` it carries the figure in itself, for a page that allows inline scripts. With one it loads
+        it from there, each time as it is then; the address shows only this figure, for `valid_s` seconds, to whoever
+        has it. Where there is no file, the frame says why.
 
         Raises:
             InvalidValueError: there is no such type, or a size is no length of CSS.
         """
-        if type_ not in _KINDS:
-            raise InvalidValueError("type", type_, f"is not one of {', '.join(_KINDS)}")
+        if type_ not in KINDS:
+            raise InvalidValueError("type", type_, f"is not one of {', '.join(KINDS)}")
         for name, given in (("width", width), ("height", height)):
             length(name, given)  # before a megabyte is read
-        title = _KINDS[type_].title
+        if isinstance(valid_s, bool) or not isinstance(valid_s, int) or not 1 <= valid_s <= _LONGEST_VALID_S:
+            raise InvalidValueError("valid_s", valid_s, f"must be whole seconds from 1 to {_LONGEST_VALID_S}")
+        title = KINDS[type_].title
+        if self._place.url:
+            path = f"/embed/{type_}"
+            expires_s = int(time.time()) + valid_s
+            signature = self._access(()).signature(path, expires_s)
+            url = f"{self._place.url}{path}?expires={expires_s}&signature={signature}"
+            return linked(url, title, width=width, height=height)
         try:
             found = self._registry.content(type_)
         except DRMVizError as error:
@@ -226,9 +207,90 @@ class DRMVisualizationIntegration:
             page = message(title, self._why_absent(type_)) if found is None else found.decode("utf-8", "replace")
         return frame(page, title, width=width, height=height)
 
+    @property
+    def token(self) -> str:
+        """What lets in at `asgi_app()` and at the live server: `DRMVIZ_TOKEN`, else one that is new each time.
+
+        Raises:
+            UsageError: `DRMVIZ_TOKEN` can be guessed.
+        """
+        with self._exchange:
+            if self._token is None:
+                self._token = chosen_token()
+            return self._token
+
+    def asgi_app(self, *, allowed_hosts: Sequence[str] = (), authorize: Authorize | None = None) -> MountedDashboard:
+        """Return tabs, dashboard, API and live view as an ASGI application, to be mounted below any path of yours.
+
+        It needs no lifespan, and answers until `cleanup()`.
+
+        Args:
+            allowed_hosts: by which names browsers may call the server, such as `ci.example.org`, beside this machine
+                and the one in `base_url`; with `https://` before it where a proxy serves it under another origin.
+            authorize: is given the ASGI scope of each request and WebSocket and returns, or awaits, True for who may
+                look on. It stands in for the token, where your own application knows who comes.
+
+        Raises:
+            UsageError: a host is none, `DRMVIZ_TOKEN` can be guessed, or after `cleanup()`.
+        """
+        from drmviz.integration.application import MountedDashboard  # on first use: who embeds figures needs no server
+        from drmviz.integration.routes import mounted_endpoints
+
+        endpoints = mounted_endpoints(
+            self._registry,
+            self._place.ancestors,
+            tabs=self._tabs_served,
+            switch=self if self._has_controls else None,
+        )
+        access = self._access(allowed_hosts)
+        with self._exchange:
+            if self._stop.is_set():
+                raise UsageError("This integration was cleaned up. Make a new DRMVisualizationIntegration.")
+            application = MountedDashboard(self._visualization.fleet(), access, endpoints, authorize=authorize)
+            self._applications.add(application)
+        return application
+
+    def start_dashboard_server(self, port: int | None = None, host: str = "127.0.0.1") -> str:
+        """Serve the dashboard, the API and the figures on a port of their own, as `DRMVisualization` does.
+
+        Args:
+            port: 8889 when None; 0 is any free one.
+            host: as of `DRMVisualization.start_dashboard_server`.
+
+        Returns:
+            The address to open, its token in it; it accepts already, and goes on when another manager is set.
+
+        Raises:
+            InvalidValueError, UsageError: the address makes no sense, another one is served, or after `cleanup()`.
+            ServerError: somebody else has that port.
+        """
+        with self._exchange:
+            if self._stop.is_set():
+                raise UsageError("This integration was cleaned up. Make a new DRMVisualizationIntegration.")
+            url = self._serve(host, port)
+            if (found := self._visualization.serving.access) is not None:
+                self._live = host, found.port
+            return url
+
+    def stop_dashboard_server(self) -> None:
+        """End it, within two seconds; calling it again does nothing."""
+        with self._exchange:
+            self._live = None
+            self._visualization.stop_dashboard_server()
+
+    def live_cookie(self) -> tuple[int, str] | None:
+        """Return the port of the live server and the `Set-Cookie` that lets a browser in; None while there is none."""
+        with self._exchange:
+            access = self._visualization.serving.access
+            return None if access is None else (access.port, access.set_cookie())
+
     def cleanup(self) -> None:
         """End collecting and drawing; files stay. Calling it again does nothing."""
         self._stop.set()
+        with self._exchange:
+            self.stop_dashboard_server()
+            for application in list(self._applications):
+                application.close()
         with self._drawing:  # a figure that is being drawn is finished
             self._visualization.cleanup()
             thread = self._thread
@@ -256,6 +318,43 @@ class DRMVisualizationIntegration:
             clock=self._given_clock,
         )
 
+    def _serve(self, host: str, port: int | None) -> str:
+        from drmviz.integration.routes import figure_endpoints
+
+        return self._visualization.serving.start(
+            self._visualization.fleet(),
+            host=host,
+            port=DEFAULT_PORT if port is None else port,
+            token=self.token,
+            more=figure_endpoints(self._registry, self._place.ancestors),
+        )
+
+    def _show_on(self) -> None:
+        """Let whoever looks on see what is recorded from now on."""
+        for application in list(self._applications):
+            application.show(self._visualization.fleet())
+        if self._live is not None:
+            host, port = self._live
+            try:
+                self._serve(host, port)
+                self._problems.pop("server", None)
+            except DRMVizError as error:
+                self._live = None
+                self._say("server", str(error))
+
+    def _access(self, allowed_hosts: Sequence[str]) -> Access:
+        hosts, origins = hosts_and_origins("127.0.0.1", (*self._place.own, *allowed_hosts), said="allowed_hosts")
+        return Access(
+            token=self.token,
+            port=0,
+            hosts=hosts,
+            origins=origins,
+            is_mounted=True,
+            public_url=self._place.url,
+            secure=self._place.url.startswith("https:"),
+            remedy="base_url or asgi_app(allowed_hosts=...)",
+        )
+
     def _begin(self) -> None:
         if self._manager is None or not self._interval_s or self._thread is not None:
             return
@@ -265,7 +364,7 @@ class DRMVisualizationIntegration:
         self._thread.start()
 
     def _update(self, *, force: bool = False, is_background: bool = False) -> dict[str, Path]:
-        due = [type_ for type_ in _KINDS if force or not self._is_fresh(type_)]
+        due = [type_ for type_ in KINDS if force or not self._is_fresh(type_)]
         if due and not self._interval_s and not self._stop.is_set():
             self._visualization.collect()
         drawn = []
@@ -276,9 +375,7 @@ class DRMVisualizationIntegration:
                 drawn.append(type_)
         if due:
             self._note(drawn)
-        return {
-            type_: self._file(type_) for type_ in _KINDS if type_ in self._drawn_at_s and self._file(type_).exists()
-        }
+        return {type_: self._file(type_) for type_ in KINDS if type_ in self._drawn_at_s and self._file(type_).exists()}
 
     def _is_fresh(self, type_: str) -> bool:
         drawn_at_s = self._drawn_at_s.get(type_)
@@ -289,7 +386,7 @@ class DRMVisualizationIntegration:
         )
 
     def _file(self, type_: str) -> Path:
-        return self.output_dir / f"{_KINDS[type_].stem}.html"
+        return self.output_dir / f"{KINDS[type_].stem}.html"
 
     def _draw(self, type_: str) -> bool:
         """Write one figure; tell whether that went well."""
@@ -297,7 +394,7 @@ class DRMVisualizationIntegration:
         try:
             if path.is_symlink():
                 raise OutputError(path, "it is a link, which might lead out of the folder", remedy="Delete the link.")
-            _KINDS[type_].create(self._visualization, path)
+            KINDS[type_].create(self._visualization, path)
         except Exception as error:  # noqa: BLE001  a boundary: one figure of a set
             reason = str(error) if isinstance(error, DRMVizError) else f"{type(error).__name__}: {error}"
             self._drawn_at_s.pop(type_, None)
@@ -313,8 +410,8 @@ class DRMVisualizationIntegration:
         entries = [
             Entry(
                 type=type_,
-                title=_KINDS[type_].title,
-                description=_KINDS[type_].description,
+                title=KINDS[type_].title,
+                description=KINDS[type_].description,
                 path=self._file(type_).name,
                 updated_at_s=now_s,
                 run=run,
@@ -334,10 +431,16 @@ class DRMVisualizationIntegration:
         except OutputError as error:
             self._say("page", str(error))
 
-    def _page(self) -> str:
+    def _tabs_served(self, nonce: str) -> str:
+        with self._exchange:
+            access = self._visualization.serving.access
+        port = None if access is None else access.port
+        return self._page(Served(nonce=nonce, has_controls=self._has_controls, live_port=port))
+
+    def _page(self, served: Served | None = None) -> str:
         known = self._registry.read()
         tabs = []
-        for type_, kind in _KINDS.items():
+        for type_, kind in KINDS.items():
             entry = known.get(type_)
             is_there = entry is not None and self._registry.has_file(entry)
             problem = self._problems.get(type_)
@@ -346,7 +449,11 @@ class DRMVisualizationIntegration:
                     type=type_,
                     title=kind.title,
                     description=kind.description,
-                    path=entry.path if entry is not None and is_there else None,
+                    path=None
+                    if entry is None or not is_there
+                    else entry.path
+                    if served is None
+                    else f"figures/{type_}",
                     updated_at_s=entry.updated_at_s if entry is not None and is_there else None,
                     problem="" if problem is None else problem.reason,
                 )
@@ -354,10 +461,10 @@ class DRMVisualizationIntegration:
         problems = [
             f"{name}: {status.reason}"
             for name, status in self.statuses.items()
-            if status.state != "OK" and name not in _KINDS
+            if status.state != "OK" and name not in KINDS
         ]
         choice = min((seconds for seconds in REFRESH_CHOICES if seconds >= self._interval_s > 0), default=0)
-        return tabs_page(tabs, refresh_s=choice, problems=problems)
+        return tabs_page(tabs, refresh_s=choice, problems=problems, served=served)
 
     def _run_id(self) -> str | None:
         """Return the newest run of the history that was drawn; None where there is none."""

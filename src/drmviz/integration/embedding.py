@@ -43,16 +43,39 @@ class Tab:
         return None if self.path is None else quote(self.path, errors="surrogateescape")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a page of tabs that a server hands out knows beside the one in the folder."""
+
+    nonce: str
+    has_controls: bool
+    live_port: int | None
+    """Where the live server listens; None while there is none."""
+
+
 def frame(content: str, title: str, *, width: str | int, height: str | int) -> str:
     """Return an `iframe` that carries a whole page in itself.
 
     Raises:
         InvalidValueError: width or height is no length of CSS.
     """
+    return _framed(f'srcdoc="{_attribute(content)}"', title, width=width, height=height)
+
+
+def linked(url: str, title: str, *, width: str | int, height: str | int) -> str:
+    """Return an `iframe` that loads a page from somewhere.
+
+    Raises:
+        InvalidValueError: width or height is no length of CSS.
+    """
+    return _framed(f'src="{_attribute(url)}" referrerpolicy="no-referrer"', title, width=width, height=height)
+
+
+def _framed(content: str, title: str, *, width: str | int, height: str | int) -> str:
     sizes = f"width:{length('width', width)};height:{length('height', height)}"
     return (
         f'<iframe title="{_attribute(drawn(title, limit=200))}" sandbox="{SANDBOX}" loading="lazy"'
-        f' style="{sizes};border:0" srcdoc="{_attribute(content)}"></iframe>'
+        f' style="{sizes};border:0" {content}></iframe>'
     )
 
 
@@ -67,8 +90,8 @@ def message(title: str, text: str) -> str:
     )
 
 
-def tabs_page(tabs: Sequence[Tab], *, refresh_s: int, problems: Sequence[str]) -> str:
-    """Return a page that shows figures lying beside it, one at a time.
+def tabs_page(tabs: Sequence[Tab], *, refresh_s: int, problems: Sequence[str], served: Served | None = None) -> str:
+    """Return a page that shows figures lying beside it, one at a time; where it is served, below it.
 
     `refresh_s` is the choice of who has made none; the choice and the tab stand in the address, so a reload keeps them.
     """
@@ -80,6 +103,7 @@ def tabs_page(tabs: Sequence[Tab], *, refresh_s: int, problems: Sequence[str]) -
         colours=THEMES["light"],
         sans=SANS,
         sandbox=SANDBOX,
+        served=served,
         updated_at_s=max((tab.updated_at_s for tab in tabs if tab.updated_at_s is not None), default=None),
     )
 

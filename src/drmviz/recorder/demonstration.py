@@ -13,7 +13,9 @@ from pathlib import Path
 from drmviz import __version__
 from drmviz.collector import Collector
 from drmviz.errors import StoreError
+from drmviz.live import Hub
 from drmviz.recorder.news import StoreNews
+from drmviz.recorder.underway import Begun, Underway
 from drmviz.simulation import SimulatedFleet
 from drmviz.sources.simulated_fleet import SimulatedFleetSource
 from drmviz.store import Writer
@@ -57,7 +59,13 @@ class Demonstrated:
 
 
 def demonstrate(
-    plan: Demonstration, *, clock: Clock, wait: Wait, show: Show | None = None, tell: Tell | None = None
+    plan: Demonstration,
+    *,
+    clock: Clock,
+    wait: Wait,
+    show: Show | None = None,
+    tell: Tell | None = None,
+    begun: Begun | None = None,
 ) -> Demonstrated:
     """Record a fleet that begins now, until its time is over or `wait` says so; the file is closed in any case.
 
@@ -86,6 +94,7 @@ def demonstrate(
             },
             run_id=plan.run_id,
         )
+        hub = None if begun is None else Hub(recording.header)
         collector = Collector(
             [source],
             recording,
@@ -94,11 +103,14 @@ def demonstrate(
             started_monotonic_s=started_monotonic_s,
             interval_s=plan.interval_s,
             patience_s=_PATIENCE_S,
+            listeners=() if hub is None else (hub.add,),
         )
         news = StoreNews(collector)
         unfinished: list[str] = []
         ends_at_s = started_at_s + plan.duration_s
         try:
+            if begun is not None and hub is not None:
+                begun(Underway(store=writer.path, hub=hub, statuses=lambda: collector.statuses))
             is_over = False
             while not is_over:
                 collector.tick()

@@ -17,13 +17,16 @@ from typing import Any
 import psutil
 
 from drmviz import __version__
-from drmviz.collector import Collector
+from drmviz.collector import Collector, Listener
 from drmviz.errors import StoreError
+from drmviz.live import Hub
+from drmviz.model.run import RunHeader
 from drmviz.model.samples import Tick
 from drmviz.model.status import Status
 from drmviz.recorder import spool as spools
 from drmviz.recorder.launch import Command, CommandNotStartedError
 from drmviz.recorder.news import StoreNews
+from drmviz.recorder.underway import Begun, Underway
 from drmviz.sources.pytest_xdist import PytestXdistSource
 from drmviz.sources.spool_tail import EVENTS, Tail
 from drmviz.store import Recording, Writer
@@ -89,8 +92,12 @@ class Watch:
         self._collector: Collector
         self._news: StoreNews
 
-    def follow(self, source: PytestXdistSource) -> None:
-        """Say whom to read from now on."""
+    @property
+    def header(self) -> RunHeader:
+        return self._recording.header
+
+    def follow(self, source: PytestXdistSource, *, listeners: Sequence[Listener] = ()) -> None:
+        """Say whom to read from now on, and who is told of each tick."""
         self.source = source
         self._collector = Collector(
             [source],
@@ -99,6 +106,7 @@ class Watch:
             started_at_s=self.started_at_s,
             started_monotonic_s=self._began_monotonic_s,
             interval_s=self._plan.interval_s,
+            listeners=listeners,
         )
         self._news = StoreNews(self._collector)
 
@@ -194,6 +202,7 @@ def record_command(
     clock: Clock | None = None,
     show: Show | None = None,
     tell: Tell | None = None,
+    begun: Begun | None = None,
 ) -> Recorded:
     """Run a command to its end and record it; its streams stay its own.
 
@@ -214,8 +223,12 @@ def record_command(
             watch.discard()
             raise
         with child:  # also while the run is closed: a second Ctrl-C must not cost its end
-            watch.follow(PytestXdistSource(folder, root_pid=child.pid, clock=clock))
+            hub = None if begun is None else Hub(watch.header)
+            listeners = () if hub is None else (hub.add,)
+            watch.follow(PytestXdistSource(folder, root_pid=child.pid, clock=clock), listeners=listeners)
             try:
+                if begun is not None and hub is not None:
+                    begun(Underway(store=writer.path, hub=hub, statuses=lambda: watch.statuses))
                 code = _follow(watch, child.wait, show, tell)
             finally:  # whatever becomes of us, the command runs to its own end
                 child.wait()

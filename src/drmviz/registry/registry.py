@@ -126,6 +126,11 @@ class Registry:
 
     def content(self, type_: str) -> bytes | None:
         """Return the bytes of a figure, as `file` its path."""
+        found = self.found(type_)
+        return None if found is None else found[1]
+
+    def found(self, type_: str) -> tuple[Entry, bytes] | None:
+        """Return what is said of a figure, and its bytes, as `file` its path."""
         entry = self.read().get(type_)
         if entry is None:
             return None
@@ -134,7 +139,7 @@ class Registry:
         except FileNotFoundError:
             return None
         with open(descriptor, "rb") as file:
-            return file.read()
+            return entry, file.read()
 
     # the file
 

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from drmviz.errors import MissingExtraError
 from drmviz.figures import load
-from drmviz.figures.base import CellText, FigureModule, FigureOptions
+from drmviz.figures.base import CellText, FigureModule, FigureOptions, PlotlySpec
+from drmviz.figures.bundle import bundle_path
 from drmviz.figures.page import bundle_script_html, figure_block_html, loader_script_html
 from drmviz.model.run import Run
 from drmviz.report.behind import NO_NUMBERS, Numbers, slices
@@ -27,9 +28,25 @@ class Chart:
     id: str
     title: str
     description: str = ""
-    block: Markup
+    spec: PlotlySpec | None = None
+    """In light; None where nothing could be drawn."""
+    themes: tuple[list[Any], ...] = ()
+    """[path, light, dark] for each part in which the dark one differs."""
+    why: str = ""
+    """Why there is no picture."""
     numbers: Numbers = NO_NUMBERS
-    drawn: bool = True
+
+    @property
+    def block(self) -> Markup:
+        """The picture as a file carries it."""
+        if self.spec is None:
+            return Markup('<p class="none">{}</p>').format(self.why)
+        # Inside a script element only "<" could end it or open another.
+        themes = json.dumps(self.themes, separators=(",", ":")).replace("<", "\\u003c")
+        return Markup(
+            figure_block_html(self.id, self.spec, self.description)
+            + f'<script type="application/json" data-themes="{self.id}">{themes}</script>\n'
+        )
 
 
 def charts(run: Run) -> list[Chart]:
@@ -43,11 +60,11 @@ def charts(run: Run) -> list[Chart]:
     return [replace(chart, title=HEADINGS[chart.id.removeprefix("figure-")]) for chart in found]
 
 
-def scripts(drawn: Sequence[Chart], nonce: str | None = None) -> Markup:
-    """Return Plotly and what draws with it; nothing where there is no picture. `nonce` is that of a served page."""
-    if not any(chart.drawn for chart in drawn):
+def scripts(drawn: Sequence[Chart]) -> Markup:
+    """Return Plotly and what draws with it; nothing where there is no picture."""
+    if not any(chart.spec for chart in drawn):
         return Markup("")
-    return Markup(bundle_script_html() + loader_script_html(nonce))
+    return Markup(bundle_script_html() + loader_script_html())
 
 
 def chart_of(stem: str, run: Run, options: FigureOptions | None = None) -> Chart:
@@ -61,21 +78,16 @@ def drawn_chart(id_: str, figure: FigureModule, numbers: Any, options: FigureOpt
     """Draw arranged numbers in both themes; without Plotly the block says what is missing."""
     description = figure.describe(numbers)
     try:
-        bundle_script_html()
+        bundle_path()
     except MissingExtraError as error:
         return replace(nothing_drawn(id_, str(error)), description=description)
     light, dark = (figure.draw_plotly(numbers, replace(options, theme=theme)) for theme in ("light", "dark"))
-    # Inside a script element only "<" could end it or open another.
-    themes = json.dumps(list(_differences(light, dark, ())), separators=(",", ":")).replace("<", "\\u003c")
-    block = figure_block_html(id_, light, description) + (
-        f'<script type="application/json" data-themes="{id_}">{themes}</script>\n'
-    )
-    return Chart(id=id_, title="", description=description, block=Markup(block))
+    return Chart(id=id_, title="", description=description, spec=light, themes=tuple(_differences(light, dark, ())))
 
 
 def nothing_drawn(id_: str, why: str) -> Chart:
     """Return a chart with words in the place of its picture."""
-    return Chart(id=id_, title="", block=Markup('<p class="none">{}</p>').format(why), drawn=False)
+    return Chart(id=id_, title="", why=why)
 
 
 def _differences(light: Any, dark: Any, path: tuple[str | int, ...]) -> Iterator[list[Any]]:

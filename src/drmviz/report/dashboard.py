@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from drmviz.analysis.cost import cloud_cost
 from drmviz.analysis.efficiency import resource_of
-from drmviz.analysis.scaling import fleet_use
 from drmviz.analysis.utilization import rows_of
 from drmviz.figures import load
 from drmviz.figures.base import FigureOptions, ThemeName
@@ -18,21 +16,19 @@ from drmviz.figures.heatmap import METRIC_NAMES
 from drmviz.figures.names import count
 from drmviz.figures.providers import providers_of
 from drmviz.figures.resource_utilization_heatmap import RESERVED
-from drmviz.figures.units import date_and_clock, duration
-from drmviz.model.metrics import FloatArray, Metric
+from drmviz.figures.units import duration
+from drmviz.model.metrics import Metric
 from drmviz.model.run import Run
 from drmviz.report import behind, feed
 from drmviz.report.behind import NO_NUMBERS, Numbers
 from drmviz.report.charts import Chart, drawn_chart, nothing_drawn, scripts
-from drmviz.report.fleet_cards import cards
+from drmviz.report.overview import MEANS as MEANS
+from drmviz.report.overview import NEEDS as NEEDS
+from drmviz.report.overview import Overview, overview
 from drmviz.report.templating import template
 from drmviz.report.wording import iso
 
 _RATIOS: tuple[Metric, ...] = (*RESERVED, *RESERVED.values())
-MEANS: tuple[Metric, ...] = ("memory_reserved_ratio", "gpu_reserved_ratio")
-"""Metrics of which the mean over the window is enough where use was measured; else their columns are drawn."""
-NEEDS: tuple[Metric, ...] = (*(metric for metric in _RATIOS if metric not in MEANS), "tasks_running")
-"""Metrics that the run must hold, their means alone."""
 TITLE = "Resource dashboard"
 _FEW_ROWS, _MANY_ROWS, _MERGED_ROWS = 6, 24, 60
 """Of so few workers all metrics of a figure fit below each other; more share a given height, and beyond are merged."""
@@ -62,110 +58,95 @@ class Section:
     said: str
     span: str
     """How wide it is: a class of the style sheet."""
-    variants: tuple[Variant, ...]
+    variants: tuple[Variant, ...] = ()
 
 
-def render(
-    run: Run,
-    *,
-    theme: ThemeName | None = None,
-    title: str | None = None,
-    nonce: str | None = None,
-    module: str | None = None,
-    icon: str | None = None,
-) -> str:
+OUTLINES = {
+    outline.id: outline
+    for outline in (
+        Section(id="use", title="Fleet utilization", said="", span="c8"),
+        Section(
+            id="scaling", title="Utilization and scaling", span="c12",
+            said="how busy the fleet was against its thresholds, what was decided, who came and went",
+        ),
+        Section(id="allocation", title="Allocation", said="most idle first", span="c4"),
+        Section(id="efficiency", title="Efficiency", said="used against reserved", span="c4"),
+        Section(id="cloud", title="Cloud usage and cost", said="", span="c4"),
+        Section(id="tests", title="Tests over time", said="", span="c12"),
+    )
+}  # fmt: skip
+"""Every figure of the page, in its order and before it is drawn."""
+
+
+def render(run: Run, *, theme: ThemeName | None = None, title: str | None = None) -> str:
     """Return one self-contained HTML page; `theme` fixes what else follows the reader's preference.
 
-    A page that is served has a `nonce` on whatever runs in it, instead of a policy of its own, and may load a `module`
-    and an `icon`.
     The run must hold the means of `NEEDS`. A figure that cannot be drawn costs only itself.
     """
-    run = replace(run, means={**run.means, **{metric: run.mean_of(metric) for metric in _RATIOS}})  # needed many times
-    use = {metric: fleet_use(run, metric) for metric in (*NEEDS, *MEANS) if run.is_measured(metric)}
-    cost = cloud_cost(run)
-    lasted_s = cost.end_s - cost.start_s
-    nothing = _nothing(run)
-    found = feed.entries(run, use)
-    sections = {} if nothing else {section.id: section for section in _sections(run, lasted_s, found)}
-    shown = feed.folded(found)
+    run, of = _summed(run)
+    sections = {} if of.nothing else {id_: section for id_ in OUTLINES if (section := _section(id_, run, of))}
     return template("dashboard.html.j2").render(
-        run=run,
-        header=run.header,
-        theme=theme,
-        title=TITLE if title is None else title,
-        name=title or run.header.title or TITLE,
-        lasted=duration(lasted_s) if lasted_s > 0 else "",
-        ended_at_s=cost.end_s,
-        ended=date_and_clock(cost.end_s),
-        iso=iso,
-        nothing=nothing,
-        cards=[] if nothing else cards(run, cost, use),
+        **told(run, of, theme=theme, title=title),
         sections=sections,
-        entries=shown[: feed.MOST_SHOWN],
-        older=max(0, len(shown) - feed.MOST_SHOWN),
-        decided=count(len(run.decisions), "decision"),
-        next=feed.next_decision(run, use),
-        seen=_seen(run),
-        scripts=scripts([variant.chart for section in sections.values() for variant in section.variants], nonce),
-        nonce=nonce,
-        module=module,
-        icon=icon,
+        scripts=scripts([variant.chart for section in sections.values() for variant in section.variants]),
     )
 
 
-def _means(run: Run) -> dict[Metric, FloatArray]:
-    held = [metric for metric, statistic in run.grids if statistic == "mean" and metric != "tasks_running"]
-    return {**run.means, **{metric: run.mean_of(metric) for metric in held}}
+def told(run: Run, of: Overview, *, theme: ThemeName | None = None, title: str | None = None) -> dict[str, Any]:
+    """Return what the templates of both pages are given."""
+    return {
+        "run": run,
+        "header": run.header,
+        "theme": theme,
+        "title": TITLE if title is None else title,
+        "name": title or run.header.title or TITLE,
+        "iso": iso,
+        "of": of,
+        "nonce": None,
+        "module": None,
+        "icon": None,
+    }
 
 
-def _nothing(run: Run) -> str:
-    """Return why there is nothing at all to see; empty where there is something."""
-    if not run.is_empty or run.cloud or run.decisions or run.tasks:
-        return ""
-    if run.measured_ticks:
-        return "No worker was seen in this window."
-    return "Nothing has been recorded yet. The page fills as soon as a worker has been measured."
+def section(id_: str, run: Run) -> Section | None:
+    """Draw one figure of `OUTLINES` with all its variants; None where there is none to draw."""
+    run, of = _summed(run)
+    return None if of.nothing else _section(id_, run, of)
 
 
-def _seen(run: Run) -> str:
-    parts = [count(len(run.workers), "worker") + " seen", count(run.measured_ticks, "sample")]
-    if run.columns:
-        parts.append(f"{duration(run.width_s)} per column")
-    return " · ".join(parts)
+def _summed(run: Run) -> tuple[Run, Overview]:
+    """Return the run with the means that are needed many times, and its sums."""
+    run = replace(run, means={**run.means, **{metric: run.mean_of(metric) for metric in _RATIOS}})
+    return run, overview(run)
 
 
-def _sections(run: Run, lasted_s: float, found: Sequence[feed.Entry]) -> Iterable[Section]:
+def _section(id_: str, run: Run, of: Overview) -> Section | None:
+    if id_ == "tests" and not run.tasks:
+        return None
     rows = len(rows_of(run, "worker", "process"))
-    cell = f"{count(rows, 'worker')}, {duration(lasted_s)}, mean of {duration(run.width_s)} per cell"
-    cloud_px = _CLOUD_PX if 0 < len(providers_of(run)) <= _FEW_PROVIDERS else None
-    yield Section(
-        id="use", title="Fleet utilization", said=cell, span="c8", variants=_use_variants(run)
-    )  # fmt: skip
-    yield Section(
-        id="scaling", title="Utilization and scaling", span="c12",
-        said="how busy the fleet was against its thresholds, what was decided, who came and went",
-        variants=_variants("scaling_history", run, [], lambda *_: feed.behind(found), height=_SCALING_PX),
-    )  # fmt: skip
-    yield Section(
-        id="allocation", title="Allocation", said="most idle first", span="c4",
-        variants=_variants(
-            "resource_allocation", run, _allotted(run, any), _allotted_behind,
-            height=_allocation_px(rows),
+    drawn: dict[str, Callable[[], tuple[Variant, ...]]] = {
+        "use": lambda: _use_variants(run),
+        "scaling": lambda: _variants(
+            "scaling_history", run, [], lambda *_: feed.behind(of.found), height=_SCALING_PX
         ),
-    )  # fmt: skip
-    yield Section(
-        id="efficiency", title="Efficiency", said="used against reserved", span="c4",
-        variants=_variants("resource_efficiency", run, _allotted(run, all), _shares_behind, height=_SIDE_PX),
-    )  # fmt: skip
-    yield Section(
-        id="cloud", title="Cloud usage and cost", said="", span="c4",
-        variants=_variants("cloud_resources", run, [], lambda *of: behind.providers(of[-1]), height=cloud_px),
-    )  # fmt: skip
-    if run.tasks:
-        yield Section(
-            id="tests", title="Tests over time", said=count(len(run.tasks), "test"), span="c12",
-            variants=_variants("test_timeline", run, [], lambda *_: behind.ran(run), height=None),
-        )  # fmt: skip
+        "allocation": lambda: _variants(
+            "resource_allocation", run, _allotted(run, any), _allotted_behind, height=_allocation_px(rows)
+        ),
+        "efficiency": lambda: _variants(
+            "resource_efficiency", run, _allotted(run, all), _shares_behind, height=_SIDE_PX
+        ),
+        "cloud": lambda: _variants(
+            "cloud_resources", run, [], lambda *given: behind.providers(given[-1]),
+            height=_CLOUD_PX if 0 < len(providers_of(run)) <= _FEW_PROVIDERS else None,
+        ),
+        "tests": lambda: _variants("test_timeline", run, [], lambda *_: behind.ran(run), height=None),
+    }  # fmt: skip
+    said = {
+        "use": f"{count(rows, 'worker')}, {of.lasted or '0 s'}, mean of {duration(run.width_s)} per cell",
+        "tests": count(len(run.tasks), "test"),
+    }
+    outline = OUTLINES[id_]
+    return replace(outline, said=said.get(id_, outline.said), variants=drawn[id_]())
 
 
 def _allocation_px(rows: int) -> int | None:

@@ -71,6 +71,16 @@ class Next:
             return f"scale up at {percent(self.up)}"
         return "" if self.down is None else f"scale down at {percent(self.down)}"
 
+    @property
+    def filled(self) -> str | None:
+        """How far a bar of 100 reaches; None where the value is not known."""
+        return None if self.value is None else _of_bar(self.value)
+
+    @property
+    def ticks(self) -> tuple[str, ...]:
+        """Where the thresholds lie on it."""
+        return tuple(_of_bar(level) for level in (self.down, self.up) if level is not None)
+
 
 def entries(run: Run, use: Mapping[Metric, FloatArray]) -> list[Entry]:
     """Return decisions, those to hold folded by their reason, and losses; newest first.
@@ -124,6 +134,10 @@ def next_decision(run: Run, use: Mapping[Metric, FloatArray]) -> Next | None:
         down=policy.scale_down_threshold,
         cooldown=_cooldown(run, newest),
     )
+
+
+def _of_bar(ratio: float) -> str:
+    return f"{min(ratio * 100, 100):.2f}"
 
 
 def _window(run: Run) -> tuple[float, float]:

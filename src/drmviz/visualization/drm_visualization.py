@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
+from drmviz.dashboard.fleet import Fleet
+from drmviz.dashboard.listening import Listening
 from drmviz.errors import InvalidValueError
 from drmviz.figures import load, saving
 from drmviz.model.run import Run
@@ -22,7 +24,7 @@ from drmviz.visualization.asking import Asked, Options, read_options
 from drmviz.visualization.collection import Collection, begin
 from drmviz.visualization.given import STORE_NAME, Given, Settings, checked_bool, checked_path
 from drmviz.visualization.history import History, Needs
-from drmviz.visualization.serving import Serving
+from drmviz.visualization.serving import Serving, fleet_of
 from drmviz.visualization.targets import asked_path, kind_of, save_new, stamped
 
 if TYPE_CHECKING:
@@ -79,8 +81,9 @@ class DRMVisualization:
         )
         self._clock = given.clock if clock is None else clock
         self._collection: Collection | None = None
-        self._serving = Serving()
-        finalize(self, self._serving.ask_to_stop)
+        self.serving = Serving()
+        """The server of its dashboard."""
+        finalize(self, self.serving.ask_to_stop)
         if given.history is not None:
             if store is not None:
                 raise InvalidValueError(
@@ -185,11 +188,11 @@ class DRMVisualization:
         asked = read_options(options)
         return saving.figure(name, self._window(asked, _needs(name, asked)), asked.options)
 
-    def start_dashboard_server(self, port: int | None = None, host: str = "127.0.0.1") -> str:
+    def start_dashboard_server(self, port: int | Listening | None = None, host: str = "127.0.0.1") -> str:
         """Serve the dashboard and the API of this run, and return the address to open, with its token.
 
         Args:
-            port: `dashboard_port` when None; 0 is any free one.
+            port: `dashboard_port` when None; 0 is any free one; or one that is held already, with its own address.
             host: an address of this machine that only this machine reaches; `drmviz serve` has more to say.
 
         Returns:
@@ -199,20 +202,22 @@ class DRMVisualization:
             InvalidValueError, UsageError: the address makes no sense, or another one is served already.
             ServerError: somebody else has that port.
         """
-        return self._serving.start(
-            self.store, self._collection, host=host, port=self.settings.dashboard_port if port is None else port
-        )
+        return self.serving.start(self.fleet(), host=host, port=self.settings.dashboard_port if port is None else port)
+
+    def fleet(self) -> Fleet:
+        """Return what its dashboard shows, for an application that serves it itself."""
+        return fleet_of(self.store, self._collection)
 
     def stop_dashboard_server(self) -> None:
         """End the server, within two seconds; calling it again does nothing."""
-        self._serving.stop()
+        self.serving.stop()
 
     def cleanup(self) -> None:
         """End server and collection, within two seconds; what was recorded can still be drawn. Again does nothing.
 
         A source that is stuck in its call is named in `statuses`.
         """
-        self._serving.stop()
+        self.serving.stop()
         if self._collection is not None:
             self._collection.close()
         self._history.forget()
