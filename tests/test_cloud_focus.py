@@ -62,6 +62,8 @@ def kept(folder: Path) -> Amounts | None:
     with ChargeFile(folder / "charges.sqlite3", write=True) as file:
         sums = file.sums()
         charged = list(file.charges(0, 1e11))
+        rows = [file.connection.execute(f"SELECT count(*) FROM {table}").get for table in ("kind", "charge")]
+    assert rows == [len(sums), len(charged)], "rows of no bill are left"
     total = None
     for each in sums:
         total = each.amounts if total is None else total.plus(each.amounts)
