@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import asking, churn, drawing, fanout, looking_back, overhead, placing, recording, sets
+from benchmarks import asking, bills, churn, drawing, fanout, looking_back, overhead, placing, recording, sets
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -39,6 +39,8 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "hours_size": looking_back.hours_size,
     "reserve_release": placing.reserve_release,
     "dask_poll": asking.dask_poll,
+    "bill_import": bills.bill_import,
+    "bill_memory": bills.bill_memory,
     "recorder_overhead": overhead.recorder_overhead,
     "fanout_cpu": fanout.fanout_cpu,
     "fanout_churn": fanout.fanout_churn,
