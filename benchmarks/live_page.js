@@ -79,7 +79,7 @@ globalThis.drmvizMeasured = (() => {
       pixel(bare);
       return performance.now() - began;
     };
-    const putColoured = () => {
+    const coloured = () => {
       const known = codes();
       const began = performance.now();
       colour(known, picture.data);
@@ -108,9 +108,9 @@ globalThis.drmvizMeasured = (() => {
       return performance.now() - began;
     }
 
-    const taken = { ours: [], put: [], putColoured: [], react: [] };
+    const taken = { ours: [], put: [], coloured: [], react: [] };
     for (let round = 0; round < rounds + 3; round++) {
-      for (const [name, side] of Object.entries({ ours, put, putColoured, react })) {
+      for (const [name, side] of Object.entries({ ours, put, coloured, react })) {
         if (name === "react" && round >= reacts + 3) continue;
         if (name === "react" && !reacts) continue;
         const took = await side();
@@ -122,5 +122,35 @@ globalThis.drmvizMeasured = (() => {
       ...Object.fromEntries(Object.entries(taken).map(([name, each]) => [name, each.length ? median(each) : null])) };
   }
 
-  return { updates };
+  // Of so many redrawings by Plotly of every worker and column, how many block for longer than that.
+  async function reacts(many, blocks_ms) {
+    const root = document.querySelector("script[type=module]").src;
+    const { Cells } = await import(new URL("cells.js", root));
+    const answer = await fetch(new URL("../api/v1/cells?metric=cpu_ratio&statistic=mean&columns=600&last=600", root));
+    const cells = new Cells(await answer.arrayBuffer());
+    const place = document.body.appendChild(document.createElement("div"));
+    const layout = { width: 900, height: 500 };
+    const draw = (way) => {
+      const z = cells.workers.map((_, row) =>
+        Float32Array.from(cells.codes.subarray(row * cells.columns, (row + 1) * cells.columns), (code) => code * 0.1));
+      z[0][0] = Math.random();
+      return way(place, [{ type: "heatmap", z, zmin: 0, zmax: 100, showscale: false }], layout);
+    };
+    await draw(Plotly.newPlot);
+    const noted = globalThis.drmvizWatched;
+    let blocked = 0;
+    for (let i = 0; i < many; i++) {
+      await new Promise((done) => setTimeout(done, 20));
+      noted.forgotten();
+      const began = performance.now();
+      await draw(Plotly.react);
+      const took = performance.now() - began;
+      await new Promise((done) => setTimeout(done, 20));
+      if (took > blocks_ms && noted.long.some((task) => task.took_ms > blocks_ms)) blocked += 1;
+    }
+    place.remove();
+    return blocked;
+  }
+
+  return { updates, reacts };
 })();

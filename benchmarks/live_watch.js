@@ -41,5 +41,16 @@ globalThis.drmvizWatched = (() => {
       }
     }
   }).observe(document, { attributes: true, attributeFilter: ["data-drawn"], subtree: true });
-  return noted;
+  return Object.assign(noted, {
+    told: () => JSON.parse(JSON.stringify(noted)),
+    // Begins anew with ticks and tasks; returns when.
+    forgotten() {
+      noted.long.length = noted.arrived.length = noted.seen.length = 0;
+      return performance.now();
+    },
+    isComplete() {
+      const places = [...document.querySelectorAll(".drmviz-figure")].filter((place) => place.clientWidth > 0);
+      return places.length > 0 && !document.querySelector(".wait") && places.every((place) => noted.charts[place.id]);
+    },
+  });
 })();
