@@ -227,10 +227,11 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _opened(browser: Browser, url: str, *, waits_for_plotly: bool = False) -> Page:
+def _opened(browser: Browser, url: str, *, waits_for_plotly: bool | None = None) -> Page:
     """Open the page in a context of its own, with nothing cached, and wait for its heatmap.
 
-    Its answers go through the same hands in both kinds; one that waits gets Plotly in its head, and only once.
+    Where it is told whether to wait for Plotly, its answers go through the same hands in both kinds; one that waits
+    gets it in its head, and only once. Chromium lets no WebSocket out of a page that came so.
     """
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.add_init_script(path=_HERE / "live_watch.js")
@@ -253,9 +254,10 @@ def _opened(browser: Browser, url: str, *, waits_for_plotly: bool = False) -> Pa
     page.goto(url)
     clean = url.partition("?")[0]
     page.wait_for_url(clean)
-    page.goto("about:blank")
-    page.route(clean, document)
-    page.route("**/static/plotly.min.js*", plotly)
-    page.goto(clean)
+    if waits_for_plotly is not None:
+        page.goto("about:blank")
+        page.route(clean, document)
+        page.route("**/static/plotly.min.js*", plotly)
+        page.goto(clean)
     page.wait_for_function("() => drmvizWatched.fleet_ms !== null", timeout=_PATIENCE_MS)
     return page
