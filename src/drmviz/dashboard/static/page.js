@@ -170,7 +170,7 @@ for (const [id, figure] of figures) {
 const inSight = new Set();
 const sight = new IntersectionObserver((seen) => {
   for (const { target, isIntersecting } of seen) inSight[isIntersecting ? "add" : "delete"](target.id);
-}, { rootMargin: "100px" });
+});
 for (const id of figures.keys()) sight.observe(byId(id));
 
 // Draws what the tab shows and does not have yet; what can be seen of it is drawn anew as often as the reader wished.
