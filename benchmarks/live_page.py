@@ -124,8 +124,8 @@ def _update(name: str, workers: int, *, target: float) -> Row:
         unit="ms",
         target=target,
         baseline_is=(
-            f"{taken['lines']} x {taken['columns']} codes, workers merged as on the screen, coloured by a table into one"
-            f" ImageData and put once, unscaled; the put alone takes {taken['put']:.2f} ms"
+            f"{taken['lines']} x {taken['columns']} codes, workers merged as on the screen, coloured by a table into"
+            f" one ImageData and put once, unscaled; the put alone takes {taken['put']:.2f} ms"
         ),
     )
 

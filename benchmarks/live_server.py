@@ -22,7 +22,6 @@ from drmviz.dashboard.listening import Serving
 from drmviz.dashboard.server import DashboardServer
 from drmviz.live import Hub
 from drmviz.model.roster import RosterTracker
-from drmviz.model.run import RunHeader
 from drmviz.model.samples import Reading
 from drmviz.store import Recording, Writer
 
