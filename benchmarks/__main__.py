@@ -7,7 +7,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import churn, drawing, fanout, live_page, looking_back, overhead, placing, recording, sets
+from benchmarks import (
+    asking, bills, churn, drawing, fanout, live_page, looking_back, overhead, placing, recording, sets,
+)  # fmt: skip
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -38,6 +40,9 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "churn_size": churn.churn_size,
     "hours_size": looking_back.hours_size,
     "reserve_release": placing.reserve_release,
+    "dask_poll": asking.dask_poll,
+    "bill_import": bills.bill_import,
+    "bill_memory": bills.bill_memory,
     "recorder_overhead": overhead.recorder_overhead,
     "fanout_cpu": fanout.fanout_cpu,
     "fanout_churn": fanout.fanout_churn,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,3 +91,11 @@ HANDSHAKE = (
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look again and again until it is, for 20 s at most."""
+    deadline_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        select.select([], [], [], 0.01)

@@ -69,3 +69,20 @@ def test_the_live_page_costs_no_more_than_so_many_times_its_baseline(name: str) 
     row = ROWS[name](1000, 1000)
 
     assert row.ratio <= SLACK * row.target, row
+
+
+def test_asking_a_dask_scheduler_costs_little_more_than_its_own_call() -> None:
+    pytest.importorskip("distributed", reason="distributed is not installed: pip install -e '.[dask]'")
+
+    row = ROWS["dask_poll"](1000, 1000)
+
+    assert row.ratio <= SLACK * row.target, row
+
+
+@pytest.mark.timeout(400)
+def test_a_bill_is_imported_with_so_many_times_the_cpu_of_a_bare_scan_and_in_bounded_memory() -> None:
+    cpu, memory = (ROWS[name](1000, 200) for name in ("bill_import", "bill_memory"))
+
+    assert cpu.ratio <= SLACK * cpu.target, cpu
+    assert memory.limit is not None
+    assert memory.ours <= memory.limit, memory

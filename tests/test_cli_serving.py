@@ -313,7 +313,7 @@ def test_a_source_that_hangs_keeps_nobody_from_ending_it(bench: Bench) -> None:
     ("source", "said"),
     [
         ("nonsense", "is not one that there is"),
-        ("dask://127.0.0.1:8786", "is not one that there is"),
+        ("spark://127.0.0.1:7077", "is not one that there is"),
         ("missing_module:Own", "No module named 'missing_module'"),
         ("mine:Missing", "Missing"),
         ("mine:Wrong", "KeyError: 'no such engine'"),

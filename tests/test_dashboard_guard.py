@@ -151,6 +151,7 @@ def is_of_the_server_around(endpoint: Endpoint, attempt: Attempt) -> bool:
     return endpoint.decision.kind == "websocket" and (attempt.method != "GET" or bool(attempt.body))
 
 
+NEEDED = {"/api/v1/series": "?worker=w1", "/api/v1/figure": "?name=scaling"}
 MOUNTED = mounted_endpoints(Registry(Path("nowhere")), (), tabs=str, switch=cast("Switch", object()))
 """All of them, with the switch."""
 
@@ -219,7 +220,7 @@ def check_abuse(server: DashboardServer | Mounted, endpoint: Endpoint, attempt: 
 def test_who_has_the_token_or_the_cookie_gets_what_is_mounted(mounted: Mounted, endpoint: Endpoint) -> None:
     if endpoint.decision.kind == "websocket" or "GET" not in endpoint.decision.methods:
         return  # it stays open, or changes something: tests of their own
-    path = f"/team/drm{endpoint.path}" + ("?worker=w1" if endpoint.path.endswith("series") else "")
+    path = f"/team/drm{endpoint.path}{NEEDED.get(endpoint.path, '')}"
     for headers in [(BEARER,), (cookie(mounted), ("Origin", f"http://127.0.0.1:{mounted.port}"))]:
         reply = ask(mounted.port, path, headers=headers)
 
@@ -241,7 +242,8 @@ def test_every_route_of_what_is_mounted_has_a_decision_of_its_own() -> None:
     assert {path for path, decision in decided.items() if decision.is_page} == {"/", "/drm-dashboard", "/live"}
     signed = {path for path, decision in decided.items() if decision.who == "signature"}
     assert signed == {f"/embed/{type_}" for type_ in KINDS}
-    switching = {path for path, decision in decided.items() if decision.methods != ("GET", "HEAD")}
+    assert {decision.methods for decision in decided.values()} == {("GET", "HEAD"), ("POST",)}
+    switching = {path for path, decision in decided.items() if decision.methods == ("POST",)}
     assert switching == {"/server/start", "/server/stop", "/server/open"}
     framed = {path for path, decision in decided.items() if decision.is_framed}
     assert framed == {"/", "/drm-dashboard", *signed, *(f"/figures/{type_}" for type_ in KINDS)}
@@ -249,8 +251,7 @@ def test_every_route_of_what_is_mounted_has_a_decision_of_its_own() -> None:
 
 @pytest.mark.parametrize("endpoint", each_endpoint(), ids=lambda endpoint: endpoint.path)
 def test_who_has_the_token_or_the_cookie_gets_in(server: DashboardServer, endpoint: Endpoint) -> None:
-    needed = {"/api/v1/series": "?worker=w1", "/api/v1/figure": "?name=scaling"}
-    path = endpoint.path + needed.get(endpoint.path, "")
+    path = endpoint.path + NEEDED.get(endpoint.path, "")
     ways = [(BEARER,), (cookie(server), ("Origin", f"http://127.0.0.1:{server.port}"))]
 
     for headers in ways:

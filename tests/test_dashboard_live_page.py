@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from drmviz.model.metrics import METRIC_ROW
 from drmviz.model.roster import RosterTracker
 from drmviz.model.run import RunHeader
 from drmviz.model.samples import Reading
+from drmviz.model.tasks import Task
 from drmviz.model.workers import RosterEntry
 from drmviz.store import Writer
 from tests.dashboards import serving
@@ -140,6 +141,13 @@ class Recorded:
         for _ in range(count):
             self.hub.add(self.known.tick(self.start_s + self.n, workers, missing=self.missing))
             self.n += 1
+
+    def test(self, name: str, worker: str = "w1") -> None:
+        """End a test in the next tick."""
+        at_s = self.start_s + self.n
+        task = Task(name=name, worker=worker, outcome="passed", started_at_s=at_s - 1, ended_at_s=at_s)
+        self.hub.add(replace(self.known.tick(at_s, ["w1", "w2"], missing=self.missing), tasks=(task,)))
+        self.n += 1
 
     def said(self, n: int, worker: str = "w1", *, metric: str = "cpu_ratio", name: str = "CPU") -> str:
         """Return what the readout of that tick must say."""
@@ -512,6 +520,7 @@ def test_hostile_names_run_nothing_wherever_they_stand(browser: Browser, tmp_pat
         page.readout("Home")
         run.ticks(2, [HOSTILE, "w2", HOSTILE + "2"])
         page.tab.wait_for_function("() => document.getElementById('heat-said').textContent.startsWith('3 ')")
+        run.test(HOSTILE)
         for tab in ("use", "scaling", "allocation", "efficiency", "cloud", "tests", "overview"):
             page.tab.click(f"#tab-{tab}")
         page.tab.wait_for_selector("#scaling .main-svg >> nth=0", timeout=PATIENCE_MS)
@@ -628,6 +637,7 @@ def test_a_link_shows_the_same_view(browser: Browser, tmp_path: Path, run: Recor
 
 @pytest.mark.parametrize("width", [390, 820])
 def test_no_view_is_wider_than_the_screen(browser: Browser, tmp_path: Path, run: Recorded, width: int) -> None:
+    run.test("tests/test_of_a_name_that_is_longer_than_any_phone_is_wide.py::test_0123456789[parameter]")
     run.ticks(3, ["w1", "a-worker-whose-name-is-longer-than-any-phone-is-wide-0123456789"])
     with serving(fleet(tmp_path, run)) as server, watched(browser, width=width, has_touch=True) as page:
         page.open(server)

@@ -22,7 +22,7 @@ from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.server import DashboardServer
 from drmviz.live import Hub
 from drmviz.model.run import RunHeader
-from tests.dashboards import HANDSHAKE, TOKEN, ask, history, serving
+from tests.dashboards import HANDSHAKE, TOKEN, ask, history, serving, wait_until
 from tests.fleets import START_S, KnownFleet
 
 SLACK = 1.3
@@ -310,13 +310,6 @@ def test_a_tick_that_crosses_the_end_of_a_viewer_is_no_error(tmp_path: Path, cap
         wait_until(lambda: server.viewers == 0)
 
     assert tracebacks(caplog) == []
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        select.select([], [], [], 0.01)
 
 
 @pytest.mark.long

@@ -125,6 +125,7 @@ def test_the_overview_says_what_the_file_says(client: Client) -> None:
     assert (entry["badge"], entry["heading"], entry["sentence"]) == ("+1", "Add 1 worker", "busy")
     assert [event["kind"] for event in of["events"]] == ["added"]
     assert of["nothing"] == ""
+    assert of["tests"] == len(client.json("tasks")["tests"])
 
 
 @pytest.mark.parametrize("name", list(OUTLINES))

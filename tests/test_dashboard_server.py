@@ -32,7 +32,7 @@ from drmviz.model.run import RunHeader
 from drmviz.store import Writer
 from drmviz.visualization import DRMVisualization
 from tests.commands import Bench
-from tests.dashboards import HANDSHAKE, TOKEN, ask, history, raw, serving
+from tests.dashboards import HANDSHAKE, TOKEN, ask, history, raw, serving, wait_until
 from tests.fleets import START_S, KnownFleet
 
 BEARER = ("Authorization", f"Bearer {TOKEN}")
@@ -153,6 +153,22 @@ def test_over_tls_the_cookie_is_secure_and_the_origin_has_that_scheme(fleet: Fle
 
         assert server.url.startswith("https://")
         assert server.access.set_cookie().endswith("; Secure")
+
+
+def test_who_is_leaving_while_it_stops_disturbs_nothing(fleet: Fleet, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    with serving(fleet, ssl_certfile=cert, ssl_keyfile=key) as server:
+        trusted = ssl.create_default_context(cafile=str(cert))
+        lines = [f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {TOKEN}"]
+        lines += [f"{name}: {value}" for name, value in HANDSHAKE]
+        with trusted.wrap_socket(
+            socket.create_connection(("127.0.0.1", server.port)), server_hostname="127.0.0.1"
+        ) as tls:
+            tls.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+            assert b" 101 " in tls.recv(4096)
+            tls.sendall(bytes([0x88, 0x80, 0, 0, 0, 0]))  # it says goodbye, and then not that TLS ends
+            wait_until(lambda: server.viewers == 0)
+            server.stop()
 
 
 def test_a_certificate_that_cannot_be_used_is_named(fleet: Fleet, tmp_path: Path) -> None:

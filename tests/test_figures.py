@@ -18,7 +18,7 @@ from PIL import Image
 from drmviz.errors import MissingExtraError, OutputError, UsageError
 from drmviz.figures import FIGURES, bundle, load
 from drmviz.figures.base import CellText, FigureOptions
-from drmviz.figures.bundle import compressed_bundle
+from drmviz.figures.bundle import compressed_bundle, gzipped_bundle
 from drmviz.figures.canvas import drawable
 from drmviz.figures.encoding import quantised, to_json, to_page_json
 from drmviz.figures.names import drawn, escaped
@@ -236,13 +236,13 @@ def test_the_bundle_is_compressed_once_and_a_damaged_copy_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRMVIZ_HOME", str(tmp_path))
-    compressed_bundle.cache_clear()
+    gzipped_bundle.cache_clear()
     first = compressed_bundle()
     (cached,) = (tmp_path / "cache").iterdir()
     whole = cached.read_bytes()
 
     cached.write_bytes(whole[:1000])
-    compressed_bundle.cache_clear()
+    gzipped_bundle.cache_clear()
 
     assert compressed_bundle() == first
     assert cached.read_bytes() == whole
@@ -251,7 +251,7 @@ def test_the_bundle_is_compressed_once_and_a_damaged_copy_is_made_again(
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     monkeypatch.setenv("DRMVIZ_HOME", str(tmp_path))
-    compressed_bundle.cache_clear()
+    gzipped_bundle.cache_clear()
 
     assert len(compressed_bundle()) > 1_000_000
 

@@ -104,10 +104,11 @@ def test_a_browser_opens_everything_through_the_proxy(tmp_path: Path, browser: B
         page.wait_for_url(f"{base}/")
         inner = page.get_by_role("tabpanel").locator("iframe").content_frame
         inner.locator("[data-drawn] .main-svg").first.wait_for(state="attached")
-        page.get_by_role("link", name="Live view").click()
-        page.wait_for_url(f"{base}/live")
-        page.wait_for_load_state("networkidle")
-        assert "w1" in page.content()
+        with page.expect_websocket() as opened:
+            page.get_by_role("link", name="Live view").click()
+        assert opened.value.url.partition("?")[0] == f"{base.replace('http', 'ws', 1)}/ws"
+        page.wait_for_selector("#state:not([data-state=connecting])")
+        assert page.url == f"{base}/live"
         assert said == []
     context.close()
 

@@ -725,12 +725,13 @@ def test_in_a_browser_the_tabs_draw_their_figures_and_the_switch_switches(
         page.get_by_role("button", name="Start live server").click()
         page.get_by_role("button", name="Open live server").click()
         page.wait_for_url(f"http://127.0.0.1:{own}/")
-        assert "w1" in page.content()
+        page.wait_for_selector("#state:not([data-state=connecting])")
         page.go_back()
         page.get_by_role("button", name="Stop live server").click()
         page.get_by_role("button", name="Start live server").wait_for()
-        page.get_by_role("link", name="Live view").click()
-        page.wait_for_url(f"http://127.0.0.1:{port}/team/drm/live")
-        assert "w1" in page.content()
+        with page.expect_websocket() as opened:
+            page.get_by_role("link", name="Live view").click()
+        assert opened.value.url.partition("?")[0] == f"ws://127.0.0.1:{port}/team/drm/ws"
+        page.wait_for_selector("#state:not([data-state=connecting])")
         assert said == []
     context.close()

@@ -12,6 +12,7 @@ _HOMES = {
     "DRMVizError": "drmviz.errors",
     "DRMVisualization": "drmviz.visualization",
     "DRMVisualizationIntegration": "drmviz.integration",
+    "DaskFleet": "drmviz.sources.dask",
     "DynamicResourceManager": "drmviz.manager",
     "FleetChange": "drmviz.model.decisions",
     "Reading": "drmviz.model.samples",

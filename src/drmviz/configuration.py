@@ -73,6 +73,11 @@ def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
     return data_folder(environ) / "runs"
 
 
+def charges_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where imported bills are kept: beside the folder of the runs, so that importing waits for no recorder."""
+    return data_folder(environ) / "charges.sqlite3"
+
+
 def new_store_path(started_at_s: float, unique: str, environ: Mapping[str, str] | None = None) -> Path:
     """Return the place of a new run: `<data folder>/runs/<UTC>-<id>.drmviz`."""
     stamp = datetime.fromtimestamp(started_at_s, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -83,6 +83,15 @@ class StoreDamagedError(StoreError):
     """A part of a store does not match its checksum."""
 
 
+class BillingFileError(DRMVizError):
+    """A billing file cannot be imported; nothing of the import it belongs to was kept."""
+
+    def __init__(self, path: object, reason: str, *, remedy: str) -> None:
+        super().__init__(f"Billing file {str(path)!r}: {reason}. {remedy}")
+        self.path = path
+        self.reason = reason
+
+
 class SourceUnavailableError(DRMVizError):
     """An engine cannot be read; the message ends with what to do about it."""
 

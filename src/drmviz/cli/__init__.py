@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from drmviz import __version__
-from drmviz.cli import backup, decisions, demo, doctor, draw, follow, report, run, runs, serve, tests, watch
+from drmviz.cli import backup, cost, decisions, demo, doctor, draw, follow, report, run, runs, serve, tests, watch
 from drmviz.cli.saying import say
 from drmviz.errors import DRMVizError
 
@@ -31,6 +31,7 @@ app.command("serve")(serve.serve)
 app.command("tests")(tests.tests)
 app.command("decisions")(decisions.decisions)
 app.command("runs")(runs.runs)
+app.add_typer(cost.app, name="cost")
 app.command("doctor")(doctor.doctor)
 app.command("backup")(backup.backup)
 app.command("follow", hidden=True)(follow.follow)

@@ -28,7 +28,7 @@ from drmviz.cli.serving import (
     serving_if,
 )
 from drmviz.configuration import new_store_path, read_settings
-from drmviz.errors import UsageError
+from drmviz.errors import InvalidValueError, UsageError
 
 if TYPE_CHECKING:
     from drmviz.sources.base import Source
@@ -49,7 +49,9 @@ _REFUSALS = (
 
 
 def watch(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="local, or module:Class of a source of your own.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="local, dask://HOST:PORT, or module:Class of a source of your own.")
+    ],
     store: Annotated[
         Path | None, typer.Option(help="File to record into; a new one in the data folder by default.")
     ] = None,
@@ -115,9 +117,19 @@ def source_of(named: str) -> Source:
         from drmviz.sources.local_machine import LocalMachineSource
 
         return LocalMachineSource()
+    if named.startswith("dask://"):
+        from drmviz.sources.dask import DaskSource
+
+        try:
+            return DaskSource(named)
+        except InvalidValueError as error:
+            raise UsageError(f"SOURCE {named!r} cannot be watched: {error}.") from error
     module_name, separator, class_name = named.partition(":")
     if not separator or "/" in named or not class_name.isidentifier():
-        raise UsageError(f"SOURCE {named!r} is not one that there is: local, or module:Class of a source of your own.")
+        raise UsageError(
+            f"SOURCE {named!r} is not one that there is: local, dask://HOST:PORT, or module:Class of a source"
+            " of your own."
+        )
     if "" not in sys.path:
         sys.path.insert(0, "")  # as `python -m` does: what lies in this folder can be named
     try:

@@ -57,6 +57,7 @@ def plain(of: Overview, run: Run) -> dict[str, Any]:
             "value": percent(of.next.value), "said": of.next.said, "filled": of.next.filled, "ticks": of.next.ticks,
         },
         "seen": of.seen,
+        "tests": of.tests,
         "notes": [clean(note) for note in run.notes[:50]],
         "events": [asdict(event) for event in fleet_events(run)],
     }  # fmt: skip

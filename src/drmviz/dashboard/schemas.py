@@ -32,6 +32,10 @@ def _one_of(*choices: str) -> Schema:
     return {"type": "string", "enum": list(choices)}
 
 
+def _texts(*names: str) -> Schema:
+    return _object(**dict.fromkeys(names, _TEXT))
+
+
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -132,6 +136,20 @@ ANSWERS: dict[str, Schema] = {
     "cloud": _object(
         start_s=_NUMBER, end_s=_NUMBER, providers=_list(_PROVIDER), per_hour=_AMOUNTS, spent=_AMOUNTS,
     ),
+    "overview": _object(
+        sequence=_INTEGER_OR, run=_TEXT, nothing=_TEXT, lasted=_TEXT, ended=_TEXT, ended_at_s=_NUMBER_OR,
+        cards=_list(_texts("label", "value", "unit", "lead", "tone", "detail", "line", "area", "level")),
+        entries=_list(_object(at_s=_NUMBER, at=_TEXT, since_s=_NUMBER, times=_COUNT, **_texts(
+            "badge", "tone", "heading", "sentence", "then", "when")["properties"])),
+        older=_COUNT, decided=_TEXT, seen=_TEXT, tests=_COUNT, notes=_NOTES,
+        next=_or_null(_object(name=_TEXT, value=_TEXT_OR, up=_NUMBER_OR, down=_NUMBER_OR, cooldown=_TEXT, said=_TEXT,
+                              filled=_TEXT_OR, ticks=_list(_TEXT))),
+        events=_list(_object(at_s=_NUMBER, kind=_TEXT, text=_TEXT)),
+    ),
+    "figure": _object(name=_TEXT, said=_TEXT, variants=_list(_object(
+        name=_TEXT, id=_TEXT, description=_TEXT, why=_TEXT, height=_COUNT, spec=_or_null(_ANYTHING),
+        themes={"type": "array"}, numbers=_object(columns=_list(_TEXT), rows=_list(_list(_TEXT)), more=_TEXT),
+    ))),
     "figures": _object(figures=_list(_object(name=_TEXT, type=_TEXT, title=_TEXT))),
     "status": _object(status=_STATUS, parts=_by_name(_STATUS), drmviz=_TEXT),
     "openapi.json": _object(

@@ -39,7 +39,6 @@ def cache_folder() -> Path:
     return Path(home) / "cache" if home else Path(user_cache_dir("drmviz"))
 
 
-@lru_cache(maxsize=1)
 def compressed_bundle() -> str:
     """Return the script, gzipped, in base64."""
     return b64encode(gzipped_bundle()).decode("ascii")

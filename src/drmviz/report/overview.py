@@ -42,6 +42,8 @@ class Overview:
     decided: str
     next: feed.Next | None
     seen: str
+    tests: int
+    """How many tests were running in the window."""
 
 
 def overview(run: Run, use: Mapping[Metric, FloatArray] | None = None) -> Overview:
@@ -69,6 +71,7 @@ def overview(run: Run, use: Mapping[Metric, FloatArray] | None = None) -> Overvi
         decided=count(len(run.decisions), "decision") + (f" in {lasted}" if lasted else ""),
         next=feed.next_decision(run, use),
         seen=_seen(run),
+        tests=len(run.tasks),
     )
 
 

@@ -278,7 +278,7 @@ class Recording:
             raise self._writer.refusal("an empty run could not be forgotten", error) from error
 
     def finish(self, ended_at_s: float) -> None:
-        """Say that the run is over and pack what fits into the time for closing; calling it again does nothing."""
+        """Say that the run is over; pack and forget what fits into the time for closing. Again it does nothing."""
         if self._finished:
             return
         try:
@@ -294,7 +294,9 @@ class Recording:
         deadline = time.perf_counter() + CLOSING_S
         while self._writer.advance_sealing(deadline - time.perf_counter()) and time.perf_counter() < deadline:
             if self._writer.problem is not None:
-                break
+                return
+        if self._last_us is not None and time.perf_counter() < deadline:
+            self._writer.advance_forgetting(self._last_us / 1e6, deadline - time.perf_counter())
 
 
 def _incarnation_row(run: int, incarnation: Incarnation, joined_roster: int, left_roster: int) -> tuple[Any, ...]:

@@ -44,6 +44,7 @@ function tabs() {
   const show = () => {
     for (const tab of all) {
       const isChosen = tab.dataset.tab === view.tab;
+      if (isChosen) tab.hidden = false;
       tab.setAttribute("aria-selected", String(isChosen));
       tab.tabIndex = isChosen ? 0 : -1;
       if (isChosen) byId("panel").setAttribute("aria-labelledby", tab.id);
@@ -51,16 +52,18 @@ function tabs() {
     byId("panel").dataset.tab = view.tab;
   };
   const moves = { ArrowLeft: -1, ArrowRight: 1, Home: -all.length, End: all.length };
-  for (const [place, tab] of all.entries()) {
+  for (const tab of all) {
     tab.addEventListener("click", () => change({ tab: tab.dataset.tab }));
     tab.addEventListener("keydown", (key) => {
       if (!(key.key in moves)) return;
       key.preventDefault();
       const step = moves[key.key];
-      const next = Math.abs(step) > 1 ? (step < 0 ? 0 : all.length - 1) : (place + step + all.length) % all.length;
-      change({ tab: all[next].dataset.tab });
-      all[next].focus();
-      all[next].scrollIntoView({ block: "nearest", inline: "nearest" });
+      const there = all.filter((each) => !each.hidden);
+      const place = (there.indexOf(tab) + step + there.length) % there.length;
+      const next = Math.abs(step) === 1 ? there[place] : there.at(step < 0 ? 0 : -1);
+      change({ tab: next.dataset.tab });
+      next.focus();
+      next.scrollIntoView({ block: "nearest", inline: "nearest" });
     });
   }
   onView(show);

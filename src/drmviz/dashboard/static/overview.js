@@ -115,6 +115,7 @@ export function renewOverview(of) {
   byId("nothing").hidden = !of.nothing;
   byId("panel").hidden = Boolean(of.nothing);
   byId("seen").textContent = of.seen;
+  if (of.tests) byId("tab-tests").hidden = false; // there were some: it stays
   if (of.nothing) return;
   renew(byId("kpis"), of.cards, cardOf);
   renewDecisions(of);
