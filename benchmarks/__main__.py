@@ -7,7 +7,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import asking, bills, churn, drawing, fanout, looking_back, overhead, placing, recording, sets
+from benchmarks import (
+    asking, bills, churn, drawing, fanout, live_page, looking_back, overhead, placing, recording, sets,
+)  # fmt: skip
 from benchmarks.rows import Row
 
 ROWS: dict[str, Callable[[int, int], Row]] = {
@@ -47,6 +49,13 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "fanout_stalled": fanout.fanout_stalled,
     "fanout_memory": fanout.fanout_memory,
     "viewer_memory": fanout.viewer_memory,
+    "live_update": live_page.live_update,
+    "live_update_5000": live_page.live_update_5000,
+    "live_react": live_page.live_react,
+    "live_blocked": live_page.live_blocked,
+    "live_sample_to_pixel": live_page.live_sample_to_pixel,
+    "first_fleet": live_page.first_fleet,
+    "first_charts": live_page.first_charts,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import ROWS
+from tests.browsers import path_of_chromium
 
 pytestmark = pytest.mark.long
 SLACK = 2.0
@@ -57,6 +58,17 @@ def test_a_life_of_ten_ticks_takes_no_more_bytes_than_it_does() -> None:
     row = ROWS["churn_size"](200, 3600)
 
     assert row.ours <= 40, row
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["live_update", "live_react", "first_fleet", "first_charts"])
+def test_the_live_page_costs_no_more_than_so_many_times_its_baseline(name: str) -> None:
+    if path_of_chromium() is None:
+        pytest.skip("this machine has no chromium")
+
+    row = ROWS[name](1000, 1000)
+
+    assert row.ratio <= SLACK * row.target, row
 
 
 def test_asking_a_dask_scheduler_costs_little_more_than_its_own_call() -> None:

@@ -43,8 +43,7 @@ export class Cells {
       this.#shift(column - this.columns + 1);
       column = this.columns - 1;
     }
-    this.#admit(workers);
-    const rows = workers.map((worker) => this.rowOf.get(worker.id));
+    const rows = this.#rowsOf(workers);
     if (column !== this.open.column) {
       this.#fillGap(rows, column);
       this.#begin(column, 0);
@@ -75,6 +74,7 @@ export class Cells {
       const row = this.rowOf.get(id);
       if (row !== undefined) this.workers[row].left = true;
     }
+    this.seated = null;
   }
 
   painted() {
@@ -126,6 +126,15 @@ export class Cells {
       }
       this.changedFrom = Math.min(this.changedFrom, between);
     }
+  }
+
+  // Where each of a roster has its row; it is the same array tick after tick, until somebody comes or leaves.
+  #rowsOf(workers) {
+    if (this.seated?.workers !== workers) {
+      this.#admit(workers);
+      this.seated = { workers, rows: workers.map((worker) => this.rowOf.get(worker.id)) };
+    }
+    return this.seated.rows;
   }
 
   #admit(workers) {

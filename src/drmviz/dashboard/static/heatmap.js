@@ -129,6 +129,7 @@ export class Heatmap {
     if (this.isStale || base.width !== width || base.height !== height || highest !== this.top) {
       [base.width, mask.width, base.height, mask.height] = [width, width, height, height];
       this.top = highest;
+      this.gaps = new Uint32Array(width);  // of each column: how many lines were not measured
       this.#columns(0, width);
       this.isStale = false;
     } else {
@@ -139,6 +140,7 @@ export class Heatmap {
           context.drawImage(each, -cells.shifted, 0);
           context.globalCompositeOperation = "source-over";
         }
+        this.gaps.copyWithin(0, cells.shifted);
       }
       if (cells.changedFrom < width) this.#columns(cells.changedFrom, width);
     }
@@ -157,6 +159,7 @@ export class Heatmap {
     const width = to - from;
     const [picture, gaps] = [new ImageData(width, Math.max(1, lines.length)), new ImageData(width, Math.max(1, lines.length))];
     const scale = 255 / this.top;
+    this.gaps.fill(0, from, to);
     for (let line = 0; line < lines.length; line++) {
       for (let column = 0; column < width; column++) {
         const code = codeOf(cells, lines[line], from + column);
@@ -165,6 +168,7 @@ export class Heatmap {
         if (code === NOT_MEASURED) {
           picture.data.set(look.track, at);
           gaps.data[at + 3] = 255;
+          this.gaps[from + column] += 1;
         } else {
           const colour = 3 * Math.min(255, Math.round(code * scale));
           picture.data[at] = look.table[colour];
@@ -192,32 +196,48 @@ export class Heatmap {
   }
 
   #cellsOn(context) {
-    const { base, mask, hatched } = this;
-    const columns = this.cells.columns;
     context.imageSmoothingEnabled = false;
-    const put = (to, from) => {
-      for (const group of this.groups) {
-        const count = group.end - group.first;
-        to.drawImage(from, 0, group.first, columns, count, this.left, this.tops[group.first], this.plot, count * this.rowPx);
-      }
-    };
-    put(context, base);
-    [hatched.width, hatched.height] = [this.canvas.width, this.canvas.height];
-    const pattern = hatched.getContext("2d");
-    pattern.imageSmoothingEnabled = false;
-    pattern.setTransform(this.scale, 0, 0, this.scale, 0, 0);
-    put(pattern, mask);
-    pattern.globalCompositeOperation = "source-in";
-    pattern.fillStyle = pattern.createPattern(this.hatch, "repeat");
-    pattern.fillRect(0, 0, this.width, this.height);
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.drawImage(hatched, 0, 0);
-    context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    this.#put(this.base, context);
+    if (this.gaps.some(Boolean)) this.#hatchOn(context);
     if (this.rowPx < 6) return;
     for (let line = 1; line < this.lines.length; line++) {
       // A hair between the rows, as wide as the ground shows through.
       context.clearRect(this.left, this.tops[line] - 1, this.plot, 1);
     }
+  }
+
+  // The columns [from, to) of a small picture, each group in its place.
+  #put(small, context, from = 0, to = this.cells.columns) {
+    const columnPx = this.plot / this.cells.columns;
+    for (const { first, end } of this.groups) {
+      context.drawImage(small, from, first, to - from, end - first, this.left + from * columnPx, this.tops[first],
+        (to - from) * columnPx, (end - first) * this.rowPx);
+    }
+  }
+
+  // Laid over as much as has gaps: it costs more than all cells together.
+  #hatchOn(context) {
+    const { canvas, hatched, scale } = this;
+    const [from, to] = [this.gaps.findIndex(Boolean), this.gaps.findLastIndex(Boolean) + 1];
+    const columnPx = this.plot / this.cells.columns;
+    const [x, width] = [Math.floor(this.left + from * columnPx), Math.ceil((to - from) * columnPx) + 1];
+    const pattern = hatched.getContext("2d");
+    if (hatched.width !== canvas.width || hatched.height !== canvas.height) {
+      [hatched.width, hatched.height] = [canvas.width, canvas.height];
+    }
+    pattern.save();
+    pattern.imageSmoothingEnabled = false;
+    pattern.setTransform(scale, 0, 0, scale, 0, 0);
+    pattern.beginPath();
+    pattern.rect(x, 0, width, this.height);
+    pattern.clip();
+    pattern.clearRect(x, 0, width, this.height);
+    this.#put(this.mask, pattern, from, to);
+    pattern.globalCompositeOperation = "source-in";
+    pattern.fillStyle = pattern.createPattern(this.hatch, "repeat");
+    pattern.fillRect(x, 0, width, this.height);
+    pattern.restore();
+    context.drawImage(hatched, x * scale, 0, width * scale, canvas.height, x, 0, width, canvas.height / scale);
   }
 
   #mark(context) {

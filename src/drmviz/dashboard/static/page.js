@@ -166,7 +166,14 @@ for (const [id, figure] of figures) {
   }, { least_ms: OFTEN_MS, rest: 20 });
 }
 
-// Draws what the tab shows and does not have yet; what it has is drawn anew as often as the reader wished.
+// Plotly blocks the page while it draws: what nobody looks at waits until somebody does.
+const inSight = new Set();
+const sight = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) inSight[isIntersecting ? "add" : "delete"](target.id);
+});
+for (const id of figures.keys()) sight.observe(byId(id));
+
+// Draws what the tab shows and does not have yet; what can be seen of it is drawn anew as often as the reader wished.
 function renewFigures() {
   if (byId("panel").hidden) return;
   for (const id of shownFigures()) {
@@ -179,7 +186,7 @@ function renewFigures() {
     const isOften = id === "scaling" && view.tab === "overview" && connection.expectsTicks;
     const every_ms = wishes.auto_s ? (isOften ? OFTEN_MS : wishes.auto_s * 1000) : Infinity;
     const isMoving = connection.isOpen ? connection.expectsTicks : connection.polls;
-    if (!wishes.isPaused && !document.hidden && isMoving && performance.now() - figure.at > every_ms) figure.renewal.ask();
+    if (inSight.has(id) && !wishes.isPaused && !document.hidden && isMoving && performance.now() - figure.at > every_ms) figure.renewal.ask();
   }
 }
 
