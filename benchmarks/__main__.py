@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
-    asking, bills, churn, drawing, fanout, live_page, looking_back, overhead, placing, recording, sets,
+    asking,
+    bills,
+    churn,
+    drawing,
+    fanout,
+    live_page,
+    looking_back,
+    overhead,
+    placing,
+    recording,
+    sets,
 )  # fmt: skip
 from benchmarks.rows import Row
 
