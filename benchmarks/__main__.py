@@ -40,6 +40,7 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "day_heatmap": looking_back.day_heatmap,
     "last_hour_heatmap": looking_back.last_hour_heatmap,
     "last_hour_averaged": looking_back.last_hour_averaged,
+    "last_hour_of_ticks": looking_back.last_hour_of_ticks,
     "day_curve": looking_back.day_curve,
     "first_day_curve": looking_back.first_day_curve,
     "day_size": looking_back.day_size,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import apsw
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,14 @@ from drmviz.model.run import Run
 from drmviz.store import Store
 from drmviz.store.chunks import checked, same_members, values_of
 from drmviz.store.connections import ReadConnection, rows_of
+from drmviz.store.frames import framed, unframed
 from drmviz.store.schema import BLOCK_US, RAW_TIER, microseconds
 
 ROUNDS = 7
 COLUMNS = 600
 CURVE_COLUMNS = 2000
+HOUR_S = 3600
+_LAST_HOUR_WIDTH_S = 6.0
 _CURVE_WORKER = 500
 _BUCKET_S = 10
 
@@ -91,13 +95,13 @@ def last_hour_heatmap(workers: int, count: int) -> Row:
 
     del count
     is_ = "the same chunks fetched, verified and unpacked, bytes left shuffled: no numbers, no columns, no rows"
-    return _last_hour_row("last_hour_heatmap", history(workers, DAY_S), unpacked, is_)
+    return _against_chunks("last_hour_heatmap", history(workers, DAY_S), unpacked, is_)
 
 
 def last_hour_averaged(workers: int, count: int) -> Row:
     """The same heatmap against making its numbers of the same chunks and of them, with NumPy, its columns."""
     del count
-    columns = 3600 // round(_LAST_HOUR_WIDTH_S)
+    columns = HOUR_S // round(_LAST_HOUR_WIDTH_S)
 
     def averaged(chunks: list[memoryview]) -> None:
         by_members: dict[bytes, list[memoryview]] = {}
@@ -108,13 +112,62 @@ def last_hour_averaged(workers: int, count: int) -> Row:
             numbers.reshape(len(numbers), columns, -1).mean(axis=2)
 
     is_ = "the same chunks fetched, verified and made into numbers, and numpy.mean of each column; no rows"
-    return _last_hour_row("last_hour_averaged", history(workers, DAY_S), averaged, is_)
+    return _against_chunks("last_hour_averaged", history(workers, DAY_S), averaged, is_)
 
 
-_LAST_HOUR_WIDTH_S = 6.0
+def last_hour_of_ticks(workers: int, count: int) -> Row:
+    """The same heatmap against reading it from a plain table with a BLOB for each tick, as it would be unsealed.
+
+    The baseline fetches every BLOB, verifies its checksum, takes the metric out of it and averages the columns.
+    """
+    del count
+    day = history(workers, DAY_S)
+    columns = HOUR_S // round(_LAST_HOUR_WIDTH_S)
+    place = METRIC_ROW[METRIC]
+    table = apsw.Connection(str(day.built("last-hour-by-tick.sqlite", _tick_table(day))))
+
+    def of_ticks() -> FloatArray:
+        rows = rows_of(table, "SELECT number, samples FROM tick ORDER BY number")
+        ticks = [np.frombuffer(unframed(samples, sequence=number), dtype="<f4") for number, samples in rows]
+        stacked = np.stack([tick[place * workers : (place + 1) * workers] for tick in ticks])
+        means: FloatArray = stacked.reshape(columns, -1, workers).mean(axis=1)
+        return means
+
+    with Store.open(day.path) as store:
+        heatmap = _last_hour(store, day)
+        np.testing.assert_allclose(heatmap().values(METRIC, "mean"), of_ticks().T, rtol=3e-6)
+        taken = in_turn(heatmap, of_ticks, rounds=ROUNDS, clock=cpu_of_all_threads_s)
+    table.close()
+    return _last_hour_row(
+        "last_hour_of_ticks", taken, "a table with a BLOB a tick: each fetched, verified, its metric averaged; no rows"
+    )
 
 
-def _last_hour_row(name: str, day: History, worked_on: Callable[[list[memoryview]], None], baseline_is: str) -> Row:
+def _last_hour(store: Store, day: History) -> Callable[[], Run]:
+    def heatmap() -> Run:
+        return store.read(columns=COLUMNS, metrics=[METRIC], start_s=day.end_s - HOUR_S, end_s=day.end_s)
+
+    assert heatmap().width_s == _LAST_HOUR_WIDTH_S
+    return heatmap
+
+
+def _tick_table(day: History) -> Callable[[Path], None]:
+    def build(path: Path) -> None:
+        with Store.open(day.path) as store:
+            run = store.read(columns=HOUR_S, start_s=day.end_s - HOUR_S, end_s=day.end_s)
+        values = np.stack([run.values(metric, "mean") for metric in METRICS]).astype("<f4")
+        table = apsw.Connection(str(path))
+        with table:
+            table.execute("CREATE TABLE tick (number INTEGER PRIMARY KEY, samples BLOB NOT NULL)")
+            for i in range(HOUR_S):
+                samples = np.ascontiguousarray(values[:, :, i]).tobytes()
+                table.execute("INSERT INTO tick VALUES (?, ?)", (i, framed(i, samples)))
+        table.close()
+
+    return build
+
+
+def _against_chunks(name: str, day: History, worked_on: Callable[[list[memoryview]], None], baseline_is: str) -> Row:
     reading = ReadConnection(day.path)
     first = (microseconds(day.end_s) // BLOCK_US) - 6
 
@@ -128,21 +181,15 @@ def _last_hour_row(name: str, day: History, worked_on: Callable[[list[memoryview
         worked_on([checked(packed, first_tick=first_tick) for first_tick, packed in rows])
 
     with Store.open(day.path) as store:
-
-        def heatmap() -> Run:
-            return store.read(columns=COLUMNS, metrics=[METRIC], start_s=day.end_s - 3600, end_s=day.end_s)
-
-        assert heatmap().width_s == _LAST_HOUR_WIDTH_S
-        taken = in_turn(heatmap, baseline, rounds=ROUNDS, clock=cpu_of_all_threads_s)
+        taken = in_turn(_last_hour(store, day), baseline, rounds=ROUNDS, clock=cpu_of_all_threads_s)
     reading.close()
+    return _last_hour_row(name, taken, baseline_is)
+
+
+def _last_hour_row(name: str, taken: tuple[float, float], baseline_is: str) -> Row:
     return Row(
-        name=name,
-        ours=taken[0] * 1e3,
-        baseline=taken[1] * 1e3,
-        unit="ms of CPU",
-        target=2.0,
-        baseline_is=baseline_is,
-    )
+        name=name, ours=taken[0] * 1e3, baseline=taken[1] * 1e3, unit="ms of CPU", target=2.0, baseline_is=baseline_is
+    )  # fmt: skip
 
 
 def day_curve(workers: int, count: int) -> Row:
