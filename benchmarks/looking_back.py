@@ -19,7 +19,7 @@ from benchmarks.rows import Row, in_turn
 from drmviz.model.metrics import METRIC_ROW, METRICS, STATISTICS, FloatArray
 from drmviz.model.run import Run
 from drmviz.store import Store
-from drmviz.store.chunks import checked, same_members, values_of
+from drmviz.store.chunks import checked, told_by, values_of
 from drmviz.store.connections import ReadConnection, rows_of
 from drmviz.store.frames import framed, unframed
 from drmviz.store.schema import BLOCK_US, RAW_TIER, microseconds
@@ -106,7 +106,7 @@ def last_hour_averaged(workers: int, count: int) -> Row:
     def averaged(chunks: list[memoryview]) -> None:
         by_members: dict[bytes, list[memoryview]] = {}
         for payload in chunks:
-            by_members.setdefault(same_members(payload), []).append(payload)
+            by_members.setdefault(told_by(payload).members, []).append(payload)
         for its in by_members.values():
             numbers = values_of(its)
             numbers.reshape(len(numbers), columns, -1).mean(axis=2)

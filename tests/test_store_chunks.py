@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from drmviz.model.metrics import STATISTICS, FloatArray
 from drmviz.store import Store
-from drmviz.store.chunks import Chunk, checked, decode, encode, members_of, same_members, values_of
+from drmviz.store.chunks import Chunk, checked, decode, encode, members_of, told_by, values_of
 from drmviz.store.connections import rows_of
 from drmviz.store.frames import framed
 from drmviz.store.pages import connect
@@ -78,7 +78,7 @@ def test_chunks_of_both_kinds_lie_side_by_side() -> None:
     assert len({payload[0] for payload in payloads}) == 2, "both kinds are here"
     np.testing.assert_array_equal(values_of(payloads), np.hstack(parts))
     np.testing.assert_array_equal(values_of(payloads, only=np.array([2, 0])), np.hstack(parts)[[2, 0]])
-    assert len({same_members(payload) for payload in payloads}) == 1
+    assert len({told_by(payload).members for payload in payloads}) == 1
     assert decode(payloads[0], first_tick=7).members.tolist() == [0, 1, 2]
 
 
@@ -87,7 +87,7 @@ def test_other_members_are_not_taken_for_the_same() -> None:
     for members in ([0, 1, 2], [0, 1, 3], [1, 2, 3], [0, 1, 2 + 256], [0, 1]):
         values = np.zeros((len(members), 50), dtype=np.float32)
         chunk = Chunk(metric=0, statistic=0, tier=0, members=np.array(members), first_tick=0, values=values)
-        named.add(same_members(checked(encode(chunk), first_tick=0)))
+        named.add(told_by(checked(encode(chunk), first_tick=0)).members)
 
     assert len(named) == 5
 

@@ -21,10 +21,11 @@ from drmviz.model.tasks import Task
 from drmviz.model.workers import Incarnation, Kind
 from drmviz.store.assembling import Asked, Gathered, assembled, resized_of
 from drmviz.store.clock import jumps_told, turns
+from drmviz.store.fetching import Fetched, Piece
 from drmviz.store.grids import Columns
 from drmviz.store.records import rows_shown
 from drmviz.store.schema import NEVER, microseconds
-from drmviz.store.windows import Fetched, Piece, Window, coarsest_tier, columns_over
+from drmviz.store.windows import Window, coarsest_tier, columns_over
 
 KEPT_S = 600.0
 KEPT_BYTES = 64_000_000

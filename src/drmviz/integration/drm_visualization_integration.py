@@ -15,14 +15,12 @@ from weakref import WeakSet, finalize, ref
 
 from drmviz.dashboard.access import Access, chosen_token, hosts_and_origins
 from drmviz.dashboard.listening import DEFAULT_PORT
-from drmviz.errors import DRMVizError, InvalidValueError, OutputError, UsageError
-from drmviz.figures import saving
-from drmviz.integration.embedding import REFRESH_CHOICES, Served, Tab, frame, length, linked, message, tabs_page
+from drmviz.errors import DRMVizError, InvalidValueError, UsageError
+from drmviz.integration.drawings import Drawings
+from drmviz.integration.embedding import Served, frame, length, linked
 from drmviz.integration.kinds import KINDS
 from drmviz.integration.place import Place
 from drmviz.model.status import OK, Status
-from drmviz.registry import Entry, Known, Registry
-from drmviz.store import Store
 from drmviz.system import Clock
 from drmviz.visualization import DRMVisualization
 from drmviz.visualization.given import LONGEST_INTERVAL_S, Given, checked_bool, checked_path
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from drmviz.dashboard.guard import Authorize
     from drmviz.integration.application import MountedDashboard
 
-PAGE_NAME = "tabs.html"
 _SAMPLE_S = 1.0
 _CLOSING_S = 10.0
 _LONGEST_VALID_S = 366 * 86_400
@@ -86,17 +83,11 @@ class DRMVisualizationIntegration:
         self._drawing = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._drawn_at_s: dict[str, float] = {}
-        self._problems: dict[str, Status] = {}
         self._manager: Any = None
-        self._clock = Given.of(resource_manager, None).clock if clock is None else clock
+        first_clock = Given.of(resource_manager, None).clock if clock is None else clock
         self._visualization = self._made(resource_manager)
         self._manager = resource_manager
-        known = {
-            type_: Known(title=kind.title, description=kind.description, stem=kind.stem)
-            for type_, kind in KINDS.items()
-        }
-        self._registry = Registry(self.output_dir, known, clock=self._clock)
+        self._drawings = Drawings(self.output_dir, update_interval, first_clock)
         finalize(self, self._stop.set)
         _OPEN.add(self)
         self._begin()
@@ -109,12 +100,12 @@ class DRMVisualizationIntegration:
     @property
     def page(self) -> Path:
         """The page of tabs; written by each update, it shows the files that lie beside it."""
-        return self.output_dir / PAGE_NAME
+        return self._drawings.page_path
 
     @property
     def statuses(self) -> dict[str, Status]:
         """How the sources, the store, the registry and each figure that could not be drawn are doing."""
-        return {**self._visualization.statuses, "registry": self._registry.status, **self._problems}
+        return self._drawings.statuses_with(self._visualization.statuses)
 
     @property
     def status(self) -> Status:
@@ -142,11 +133,11 @@ class DRMVisualizationIntegration:
                 self._visualization.cleanup()
                 self._manager = None
                 if self._given_clock is None:
-                    self._clock = given.clock
+                    self._drawings.clock = given.clock
                 self._visualization = self._made(resource_manager)
                 self._manager = resource_manager
                 self._show_on()
-            self._drawn_at_s.clear()
+            self._drawings.forget()
             self._begin()
 
     def update_visualizations(self, force: bool = False) -> dict[str, Path]:
@@ -170,9 +161,8 @@ class DRMVisualizationIntegration:
 
     def get_all_visualizations(self) -> dict[str, dict[str, Any]]:
         """Return the same of every figure whose file is there, by type."""
-        return {
-            type_: entry.as_json() for type_, entry in self._registry.read().items() if self._registry.has_file(entry)
-        }
+        registry = self._drawings.registry
+        return {type_: entry.as_json() for type_, entry in registry.read().items() if registry.has_file(entry)}
 
     def get_iframe_html(
         self, type_: str, width: str | int = "100%", height: str | int = "600px", *, valid_s: int = 86_400
@@ -199,13 +189,7 @@ class DRMVisualizationIntegration:
             signature = self._access(()).signature(path, expires_s)
             url = f"{self._place.url}{path}?expires={expires_s}&signature={signature}"
             return linked(url, title, width=width, height=height)
-        try:
-            found = self._registry.content(type_)
-        except DRMVizError as error:
-            page = message(title, str(error))
-        else:
-            page = message(title, self._why_absent(type_)) if found is None else found.decode("utf-8", "replace")
-        return frame(page, title, width=width, height=height)
+        return frame(self._drawings.content(type_), title, width=width, height=height)
 
     @property
     def token(self) -> str:
@@ -237,7 +221,7 @@ class DRMVisualizationIntegration:
         from drmviz.integration.routes import mounted_endpoints
 
         endpoints = mounted_endpoints(
-            self._registry,
+            self._drawings.registry,
             self._place.ancestors,
             tabs=self._tabs_served,
             switch=self if self._has_controls else None,
@@ -326,7 +310,7 @@ class DRMVisualizationIntegration:
             host=host,
             port=DEFAULT_PORT if port is None else port,
             token=self.token,
-            more=figure_endpoints(self._registry, self._place.ancestors),
+            more=figure_endpoints(self._drawings.registry, self._place.ancestors),
         )
 
     def _show_on(self) -> None:
@@ -337,10 +321,10 @@ class DRMVisualizationIntegration:
             host, port = self._live
             try:
                 self._serve(host, port)
-                self._problems.pop("server", None)
+                self._drawings.is_well("server")
             except DRMVizError as error:
                 self._live = None
-                self._say("server", str(error))
+                self._drawings.say("server", str(error))
 
     def _access(self, allowed_hosts: Sequence[str]) -> Access:
         hosts, origins = hosts_and_origins("127.0.0.1", (*self._place.own, *allowed_hosts), said="allowed_hosts")
@@ -364,127 +348,18 @@ class DRMVisualizationIntegration:
         self._thread.start()
 
     def _update(self, *, force: bool = False, is_background: bool = False) -> dict[str, Path]:
-        due = [type_ for type_ in KINDS if force or not self._is_fresh(type_)]
-        if due and not self._interval_s and not self._stop.is_set():
-            self._visualization.collect()
-        drawn = []
-        for type_ in due:
-            if is_background and self._stop.is_set():
-                break
-            if self._draw(type_):
-                drawn.append(type_)
-        if due:
-            self._note(drawn)
-        return {type_: self._file(type_) for type_ in KINDS if type_ in self._drawn_at_s and self._file(type_).exists()}
-
-    def _is_fresh(self, type_: str) -> bool:
-        drawn_at_s = self._drawn_at_s.get(type_)
-        return (
-            drawn_at_s is not None
-            and self._clock.monotonic_s() - drawn_at_s < self._interval_s
-            and self._file(type_).exists()
+        return self._drawings.update(
+            self._visualization,
+            force=force,
+            sample_first=not self._interval_s and not self._stop.is_set(),
+            is_ended=lambda: is_background and self._stop.is_set(),
         )
-
-    def _file(self, type_: str) -> Path:
-        return self.output_dir / f"{KINDS[type_].stem}.html"
-
-    def _draw(self, type_: str) -> bool:
-        """Write one figure; tell whether that went well."""
-        path = self._file(type_)
-        try:
-            if path.is_symlink():
-                raise OutputError(path, "it is a link, which might lead out of the folder", remedy="Delete the link.")
-            KINDS[type_].create(self._visualization, path)
-        except Exception as error:  # noqa: BLE001  a boundary: one figure of a set
-            reason = str(error) if isinstance(error, DRMVizError) else f"{type(error).__name__}: {error}"
-            self._drawn_at_s.pop(type_, None)
-            self._say(type_, f"it could not be drawn ({reason})")
-            return False
-        self._drawn_at_s[type_] = self._clock.monotonic_s()
-        self._problems.pop(type_, None)
-        return True
-
-    def _note(self, drawn: list[str]) -> None:
-        """Put what was drawn into the registry, and all that there is onto the page of tabs."""
-        run, now_s = self._run_id(), self._clock.wall_s()
-        entries = [
-            Entry(
-                type=type_,
-                title=KINDS[type_].title,
-                description=KINDS[type_].description,
-                path=self._file(type_).name,
-                updated_at_s=now_s,
-                run=run,
-                options={},
-            )
-            for type_ in drawn
-        ]
-        try:
-            if entries:
-                self._registry.record(*entries)
-            self._problems.pop("registry", None)
-        except DRMVizError as error:
-            self._say("registry", str(error))
-        try:
-            saving.save_bytes(self._page().encode("utf-8", "backslashreplace"), self.page)
-            self._problems.pop("page", None)
-        except OutputError as error:
-            self._say("page", str(error))
 
     def _tabs_served(self, nonce: str) -> str:
         with self._exchange:
             access = self._visualization.serving.access
         port = None if access is None else access.port
-        return self._page(Served(nonce=nonce, has_controls=self._has_controls, live_port=port))
-
-    def _page(self, served: Served | None = None) -> str:
-        known = self._registry.read()
-        tabs = []
-        for type_, kind in KINDS.items():
-            entry = known.get(type_)
-            is_there = entry is not None and self._registry.has_file(entry)
-            problem = self._problems.get(type_)
-            tabs.append(
-                Tab(
-                    type=type_,
-                    title=kind.title,
-                    description=kind.description,
-                    path=None
-                    if entry is None or not is_there
-                    else entry.path
-                    if served is None
-                    else f"figures/{type_}",
-                    updated_at_s=entry.updated_at_s if entry is not None and is_there else None,
-                    problem="" if problem is None else problem.reason,
-                )
-            )
-        problems = [
-            f"{name}: {status.reason}"
-            for name, status in self.statuses.items()
-            if status.state != "OK" and name not in KINDS
-        ]
-        choice = min((seconds for seconds in REFRESH_CHOICES if seconds >= self._interval_s > 0), default=0)
-        return tabs_page(tabs, refresh_s=choice, problems=problems, served=served)
-
-    def _run_id(self) -> str | None:
-        """Return the newest run of the history that was drawn; None where there is none."""
-        try:
-            with Store.open(self._visualization.store) as store:
-                runs = store.runs()
-        except DRMVizError:
-            return None
-        return runs[-1].id if runs else None
-
-    def _why_absent(self, type_: str) -> str:
-        problem = self._problems.get(type_)
-        if problem is not None:
-            return problem.reason
-        return "It has not been drawn yet; update_visualizations() does that."
-
-    def _say(self, name: str, reason: str) -> None:
-        before = self._problems.get(name)
-        if before is None or before.reason != reason:
-            self._problems[name] = Status(state="FAILED", reason=reason, since_s=self._clock.wall_s())
+        return self._drawings.page(self.statuses, Served(nonce=nonce, has_controls=self._has_controls, live_port=port))
 
     def _draw_in_background(self) -> None:
         with self._drawing:
@@ -501,9 +376,9 @@ def _keep_drawing(of: ref[DRMVisualizationIntegration], stop: threading.Event, i
         try:
             integration._draw_in_background()
         except DRMVizError as error:
-            integration._say("drawing", str(error))
+            integration._drawings.say("drawing", str(error))
         else:
-            integration._problems.pop("drawing", None)
+            integration._drawings.is_well("drawing")
         del integration
         if stop.wait(interval_s):
             return

@@ -22,13 +22,15 @@ from drmviz.model.metrics import (
 from drmviz.model.resources import WorkerCapacity
 from drmviz.model.run import Run, RunHeader
 from drmviz.model.workers import Incarnation, Kind, Worker
-from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE, values_of
+from drmviz.store.bodies import unpacked
+from drmviz.store.chunks import MAXIMUM, MEAN, MINIMUM, VALUE
+from drmviz.store.fetching import Fetched, Piece
 from drmviz.store.frames import DamagedFrameError
 from drmviz.store.grids import Columns, Grid, Totals, Weighed, alive_grid
 from drmviz.store.records import changes_of
 from drmviz.store.schema import NEVER
 from drmviz.store.sealing import samples_of
-from drmviz.store.windows import Fetched, Piece, Window
+from drmviz.store.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ def assembled(gathered: Gathered, asked: Asked) -> Run:
             if not shown_here.any():
                 continue
             rows, members = rows[shown_here], pieces[0].members[shown_here]
-            for at_us, unpacked in _whole(pieces, tuple(totals), shown_here):
-                for numbers in unpacked:
+            for at_us, each in _whole(pieces, tuple(totals), shown_here):
+                for numbers in each:
                     weights = _weights_of(members, part.resized, numbers.metric)
                     _place(numbers, at_us, rows, columns, grids, totals[numbers.metric], weights)
-                damaged[part.name] += not unpacked
+                damaged[part.name] += not each
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
     notes += [
         (f"{name}: " if name else "") + f"{many} piece{'s' if many > 1 else ''} of this window are damaged and left out"
@@ -211,7 +213,7 @@ def _unpacked(pieces: list[Piece], metrics: Sequence[Metric], only: IntArray | N
         counts: FloatArray | int | None = None
         if statistic == MEAN:
             counts = of_samples or _counts_of(pieces, only)
-        return [_Unpacked(METRICS[metric], values_of(packed, only=only), _STATISTIC[statistic], counts)]
+        return [_Unpacked(METRICS[metric], unpacked(packed, only), _STATISTIC[statistic], counts)]
     samples: Sequence[FloatArray] = piece.arrays or [
         samples_of(blob, sequence=n, incarnations=len(piece.members)) for n, blob in piece.samples
     ]
@@ -224,7 +226,7 @@ def _counts_of(pieces: list[Piece], only: IntArray | None) -> FloatArray:
     told = [piece.counts for piece in pieces if piece.counts is not None]
     if len(told) != len(pieces):
         raise DamagedFrameError("nothing tells of how many samples these means were made")
-    return values_of(told, only=only)
+    return unpacked(told, only)
 
 
 class _Rows:

@@ -170,15 +170,19 @@ def _of_counted(unpacking: zstandard.ZstdDecompressor, bodies: list[Body], only:
     incarnations, ticks = bodies[0].incarnations, bodies[0].ticks
     per_one, width = _told(_COUNTS, bodies[0])
     _refuse_no_counts(per_one, width)
-    everybody = range(incarnations) if only is None else only
-    steps = np.zeros((len(everybody), len(bodies), ticks), dtype="<u4")
+    size = width * incarnations * ticks
+    sorted_bytes = (_decompressed(unpacking, body.packed[_COUNTS.size :], size) for body in bodies)
+    steps = np.zeros((incarnations if only is None else len(only), len(bodies), ticks), dtype="<u4")
     places = steps.view(np.uint8).reshape(*steps.shape, 4)
-    for i, body in enumerate(bodies):
-        sorted_bytes = _decompressed(unpacking, body.packed[_COUNTS.size :], width * incarnations * ticks)
-        bytes_of = np.frombuffer(sorted_bytes, dtype=np.uint8).reshape(width, incarnations, ticks)
-        for place in range(width):
-            places[:, i, :, place] = bytes_of[place] if only is None else bytes_of[place, only]
-    return numbers_of(counts_after(steps), per_one).reshape(len(everybody), -1)
+    if only is None:
+        for i, of_body in enumerate(sorted_bytes):
+            bytes_of = np.frombuffer(of_body, dtype=np.uint8).reshape(width, incarnations, ticks)
+            for place in range(width):
+                places[:, i, :, place] = bytes_of[place]
+    else:  # few of many: to pick them out of all bodies at once costs less than a call for each
+        together = np.frombuffer(b"".join(sorted_bytes), dtype=np.uint8).reshape(-1, width, incarnations, ticks)
+        places[..., :width] = together[:, :, only].transpose(2, 0, 3, 1)
+    return numbers_of(counts_after(steps), per_one).reshape(len(steps), -1)
 
 
 def _of_held(unpacking: zstandard.ZstdDecompressor, bodies: list[Body]) -> FloatArray:

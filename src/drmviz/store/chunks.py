@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ CHUNK_INCARNATIONS = (64, 64, 1024, 1024)
 VALUE, MINIMUM, MEAN, MAXIMUM, COUNT = range(5)
 """What the numbers of a chunk are: samples of the raw tier, or one statistic of a rollup."""
 
+_SAME = struct.Struct("<?H")
 _HEADER = struct.Struct("<BBBBHHI")  # format, tier, metric, statistic, incarnations, samples in each bucket, ticks
 _FIRST_MEMBER = struct.Struct("<IB")
 """Its number, and how many bytes each difference to the next one has: none where the next is the number after it."""
@@ -80,10 +82,22 @@ def place_of(payload: memoryview) -> tuple[int, int, int]:
     return tier, metric, statistic
 
 
-def kind_of(payload: memoryview) -> tuple[int, int, int, int, int]:
-    """Return (tier, metric, statistic, samples, ticks) of a checked chunk, as its own header says."""
-    _, tier, metric, statistic, _, samples, ticks = _HEADER.unpack_from(payload)
-    return tier, metric, statistic, samples, ticks
+class Told(NamedTuple):
+    """What a checked chunk says of itself, read in one go: a window has thousands of chunks."""
+
+    kind: tuple[int, int, int, int, int]
+    """Its tier, metric and statistic, and how many samples and ticks it says it has."""
+    members: bytes
+    """Equal where two chunks have the same members in the same order."""
+    body: Body
+
+
+def told_by(payload: memoryview) -> Told:
+    """Return what a checked chunk says of itself."""
+    form, tier, metric, statistic, incarnations, samples, ticks = _HEADER.unpack_from(payload)
+    end = _members_end(payload, form, incarnations)
+    members = _SAME.pack(form == FIRST_FORMAT, incarnations) + payload[_HEADER.size : end]
+    return Told((tier, metric, statistic, samples, ticks), members, Body(form, incarnations, ticks, payload[end:]))
 
 
 def members_of(payload: memoryview) -> IntArray:
@@ -109,19 +123,11 @@ def length_of(payload: memoryview) -> int:
     return ticks
 
 
-def same_members(payload: memoryview) -> bytes:
-    """Return bytes that are equal where two checked chunks have the same members in the same order."""
-    form, *_, incarnations, _, _ = _HEADER.unpack_from(payload)
-    told = bytes(payload[_HEADER.size : _members_end(payload)])
-    return struct.pack("<?H", form == FIRST_FORMAT, incarnations) + told
-
-
-def _members_end(payload: memoryview) -> int:
-    incarnations: int = _HEADER.unpack_from(payload)[4]
-    if payload[0] == FIRST_FORMAT:
+def _members_end(payload: memoryview, form: int, incarnations: int) -> int:
+    if form == FIRST_FORMAT:
         return _HEADER.size + 4 * incarnations
-    _, width = _FIRST_MEMBER.unpack_from(payload, _HEADER.size)
-    return _HEADER.size + _FIRST_MEMBER.size + int(width) * (incarnations - 1)
+    width: int = _FIRST_MEMBER.unpack_from(payload, _HEADER.size)[1]
+    return _HEADER.size + _FIRST_MEMBER.size + width * (incarnations - 1)
 
 
 def samples_in(payload: memoryview) -> int:
@@ -155,9 +161,4 @@ def values_of(payloads: Sequence[memoryview], *, only: IntArray | None = None) -
     Raises:
         DamagedFrameError: one of them cannot be unpacked.
     """
-    return unpacked([_body_of(payload) for payload in payloads], only)
-
-
-def _body_of(payload: memoryview) -> Body:
-    form, *_, incarnations, _, ticks = _HEADER.unpack_from(payload)
-    return Body(form, incarnations, ticks, payload[_members_end(payload) :])
+    return unpacked([told_by(payload).body for payload in payloads], only)

@@ -11,12 +11,13 @@ from drmviz.model.run import Origin, RecordingState, RunHeader, TierReach
 from drmviz.model.workers import Incarnation, Worker
 from drmviz.store.assembling import Asked, Gathered, resized_of
 from drmviz.store.failures import errors_named
+from drmviz.store.fetching import Fetched, fetch
 from drmviz.store.parts import Part
 from drmviz.store.reach import reaches, reaches_together
 from drmviz.store.records import natural_key, rows_shown
 from drmviz.store.schema import TIERS_US
 from drmviz.store.spans import Span, lives_in
-from drmviz.store.windows import Fetched, Window, fetch, finest_kept, is_whole
+from drmviz.store.windows import Window, finest_kept, is_whole
 
 _KILLED = "its recorder ended without closing the run: what was acknowledged is here, the end is missing"
 _PROCESSES = "no worker was seen in this window, what is shown of it are its {kinds}"

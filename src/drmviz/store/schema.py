@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 APPLICATION_ID = 0x44524D56  # "DRMV"
 SCHEMA_VERSION = 3
 PAGE_BYTES = 8192
@@ -15,6 +17,7 @@ NEVER = 2**62
 _RUN_SHIFT = 40
 
 
+@cache
 def tiers_in(mask: int) -> tuple[int, ...]:
     """Return the tiers whose bits are set, finest first."""
     return tuple(tier for tier in range(len(TIERS_US)) if mask >> tier & 1)
