@@ -42,6 +42,7 @@ ROWS: dict[str, Callable[[int, int], Row]] = {
     "last_hour_averaged": looking_back.last_hour_averaged,
     "last_hour_of_ticks": looking_back.last_hour_of_ticks,
     "day_curve": looking_back.day_curve,
+    "day_curve_as_written": looking_back.day_curve_as_written,
     "first_day_curve": looking_back.first_day_curve,
     "day_size": looking_back.day_size,
     "month_heatmap": looking_back.month_heatmap,

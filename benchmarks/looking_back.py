@@ -31,6 +31,7 @@ HOUR_S = 3600
 _LAST_HOUR_WIDTH_S = 6.0
 _CURVE_WORKER = 500
 _BUCKET_S = 10
+_BLOCK_BUCKETS = BLOCK_US // 1_000_000 // _BUCKET_S
 
 
 def cpu_of_all_threads_s() -> float:
@@ -208,6 +209,18 @@ def day_curve(workers: int, count: int) -> Row:
     return _curve_row("day_curve", taken, "DuckDB, one thread, warm, its own table of min, mean, max by 10 s")
 
 
+def day_curve_as_written(workers: int, count: int) -> Row:
+    """The same curve, against such a table that grew as a recording does: ten minutes of all workers after another."""
+    del count
+    day = history(workers, DAY_S)
+    with _duckdb(day, as_written=True) as database, Store.open(day.path) as store:
+        taken = in_turn(
+            lambda: _curve(store, workers), _query(database, day.path, workers), rounds=4 * ROUNDS,
+            clock=cpu_of_all_threads_s,
+        )  # fmt: skip
+    return _curve_row("day_curve_as_written", taken, "DuckDB, one thread, warm, such a table filled block by block")
+
+
 def first_day_curve(workers: int, count: int) -> Row:
     """The same curve of a file that is opened, asked once and closed, as a command or a script does; so is DuckDB's."""
     del count
@@ -225,8 +238,9 @@ def first_day_curve(workers: int, count: int) -> Row:
     return _curve_row("first_day_curve", taken, "DuckDB opened, one thread, asked once and closed, the same table")
 
 
-def _duckdb(day: History) -> duckdb.DuckDBPyConnection:
-    path = str(day.built("rollup.duckdb", _rollup_table(day)))
+def _duckdb(day: History, *, as_written: bool = False) -> duckdb.DuckDBPyConnection:
+    name = "rollup-as-written.duckdb" if as_written else "rollup.duckdb"
+    path = str(day.built(name, _rollup_table(day, as_written=as_written)))
     return duckdb.connect(path, read_only=True, config={"threads": 1})
 
 
@@ -257,7 +271,7 @@ def _curve_row(name: str, taken: tuple[float, float], baseline_is: str) -> Row:
     )  # fmt: skip
 
 
-def _rollup_table(day: History) -> Callable[[Path], None]:
+def _rollup_table(day: History, *, as_written: bool) -> Callable[[Path], None]:
     def build(path: Path) -> None:
         numbers = day.numbers().reshape(day.workers, -1, _BUCKET_S)
         buckets = numbers.shape[1]
@@ -272,9 +286,15 @@ def _rollup_table(day: History) -> Callable[[Path], None]:
                 "count": np.full(day.workers * buckets, _BUCKET_S, dtype=np.int32),
             }
         )
+        all_or_none = 0 if as_written else len(rollup)
         database = duckdb.connect(str(path))
         database.register("of_numpy", rollup)
-        database.execute("CREATE TABLE rollup AS SELECT * FROM of_numpy ORDER BY worker, bucket")
+        database.execute("CREATE TABLE rollup AS SELECT * FROM of_numpy ORDER BY worker, bucket LIMIT ?", [all_or_none])
+        for block in range(first, first + buckets, _BLOCK_BUCKETS) if as_written else ():
+            database.execute(
+                "INSERT INTO rollup SELECT * FROM of_numpy WHERE bucket >= ? AND bucket < ? ORDER BY worker, bucket",
+                [block, block + _BLOCK_BUCKETS],
+            )
         database.close()
 
     return build
