@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from drmviz.dashboard.doorway import Doorway
 from drmviz.dashboard.fleet import Fleet
 from drmviz.dashboard.listening import Serving
+from tests.browsers import chromium, path_of_chromium
 from tests.commands import Bench
 from tests.dashboards import TOKEN, ask, history
 
@@ -271,6 +272,28 @@ def test_with_controls_who_has_the_token_ends_it_and_without_nobody_does(bench: 
 
     assert process.returncode == 0
     assert command.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(path_of_chromium() is None, reason="no Chromium on this machine")
+def test_with_controls_the_page_has_a_button_that_ends_it_after_asking(bench: Bench) -> None:
+    with started(bench, "watch") as (_, port), chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}")
+        page.get_by_role("tab", name="Overview").wait_for()
+        assert page.locator("#end").count() == 0
+    with started(bench, "watch", "--controls") as (process, port), chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}")
+        page.get_by_role("button", name="End", exact=True).click()
+        page.get_by_role("button", name="Go on").click()
+        assert process.poll() is None
+        page.get_by_role("button", name="End", exact=True).click()
+        with page.expect_response("**/api/v1/end") as answer:
+            page.get_by_role("button", name="End it").click()
+        assert answer.value.status == 202
+        process.communicate(timeout=20)
+
+    assert process.returncode == 0
 
 
 # watch

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from drmviz.dashboard.guard import Decision
-from drmviz.dashboard.routes import JSON, Dashboard, Endpoint
+from drmviz.dashboard.routes import END_PATH, JSON, Dashboard, Endpoint
 
 
 def _end(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
@@ -20,6 +20,6 @@ def _end(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
 
 
 CONTROLS: tuple[Endpoint, ...] = (
-    Endpoint(path="/api/v1/end", said="End as on SIGTERM: what is recorded is closed, a test command is told",
+    Endpoint(path=END_PATH, said="End as on SIGTERM: what is recorded is closed, a test command is told",
              decision=Decision(who="token", methods=("POST",)), answer=_end),
 )  # fmt: skip

@@ -26,8 +26,8 @@ from drmviz.report.overview import overview
 
 SCRIPT, ICON = "text/javascript", "image/svg+xml"
 SCRIPTS = (
-    "page.js", "cells.js", "connection.js", "controls.js", "figures.js", "heatmap.js", "margins.js", "overview.js",
-    "rows.js", "state.js", "text.js", "worker.js",
+    "page.js", "cells.js", "connection.js", "controls.js", "ending.js", "figures.js", "heatmap.js", "margins.js",
+    "overview.js", "rows.js", "state.js", "text.js", "worker.js",
 )  # fmt: skip
 """The modules of the page; the first one loads the others."""
 LIVE_S = 300
@@ -45,8 +45,8 @@ def policy(nonce: str) -> str:
     )
 
 
-def rendered(fleet: Fleet, prefix: str) -> Response:
-    """Paint the fleet as it is now, without a figure: these come later.
+def rendered(fleet: Fleet, prefix: str, *, can_end: bool = False) -> Response:
+    """Paint the fleet as it is now, without a figure: these come later; with a button to end it where that may be.
 
     Raises:
         StoreError: the history cannot be read.
@@ -55,7 +55,7 @@ def rendered(fleet: Fleet, prefix: str) -> Response:
     is_live = fleet.is_being_written()
     run = window(fleet, {"last": LIVE_S if is_live else None}, columns=COLUMNS)
     facts = _facts(run, is_live=is_live, has_hub=fleet.hub is not None)
-    text = live_page.render(run, overview(run), nonce=nonce, facts=facts, prefix=prefix)
+    text = live_page.render(run, overview(run), nonce=nonce, facts=facts, prefix=prefix, can_end=can_end)
     return Response(text, 200, {"content-security-policy": policy(nonce)}, media_type="text/html")
 
 

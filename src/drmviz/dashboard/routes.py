@@ -34,6 +34,8 @@ from drmviz.report.dashboard import OUTLINES
 LOG = logging.getLogger("drmviz.dashboard")
 JSON = "application/json"
 BINARY = "application/octet-stream"
+END_PATH = "/api/v1/end"
+"""Answered only where the process that serves may be ended from outside."""
 _THREADS = 2
 """So many windows of history are read at once; who asks meanwhile waits."""
 _WINDOW = (query.START, query.END)
@@ -140,7 +142,8 @@ def _healthy(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
 
 
 def _page(dashboard: Dashboard, given: Mapping[str, Any]) -> Response:
-    return page.rendered(dashboard.fleet, dashboard.access.link_prefix)
+    can_end = any(endpoint.path == END_PATH for endpoint in dashboard.endpoints)
+    return page.rendered(dashboard.fleet, dashboard.access.link_prefix, can_end=can_end)
 
 
 def _file(name: str, media_type: str) -> Callable[..., Response]:

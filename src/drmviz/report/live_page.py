@@ -37,8 +37,10 @@ _BLANK_PICTURE = Section(
 )  # fmt: skip
 
 
-def render(run: Run, of: Overview, *, nonce: str, facts: Markup, prefix: str) -> str:
+def render(run: Run, of: Overview, *, nonce: str, facts: Markup, prefix: str, can_end: bool) -> str:
     """Return the page; its scripts and its icon lie below the path `prefix`, and `facts` is JSON for them.
+
+    With `can_end` it has a button that ends the process which serves it.
 
     What scripts put in later they make from templates that the same macros render, so no markup is written twice.
     """
@@ -53,6 +55,7 @@ def render(run: Run, of: Overview, *, nonce: str, facts: Markup, prefix: str) ->
     return template("live.html.j2").render(
         **given,
         facts=facts,
+        can_end=can_end,
         outlines=[outline for id_, outline in OUTLINES.items() if id_ != "use"],
         tabs=TABS,
         ranges=[(seconds, duration(seconds)) for seconds in RANGES_S],

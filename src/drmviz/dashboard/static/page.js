@@ -2,6 +2,7 @@
 import { Cells, NOT_MEASURED } from "./cells.js";
 import { Connection } from "./connection.js";
 import { setUp, wishes } from "./controls.js";
+import { setUpEnding } from "./ending.js";
 import { announceFigure, fill, isLoaded, refreshFigure, shownFigures } from "./figures.js";
 import { Heatmap, paintRamp } from "./heatmap.js";
 import { renewOverview, renewState } from "./overview.js";
@@ -233,6 +234,7 @@ function theme() {
   paintRamp(byId("ramp"), document.documentElement.dataset.theme);
 }
 
+setUpEnding();
 setUp({
   onPause(isPaused) {
     connection.pause(isPaused);

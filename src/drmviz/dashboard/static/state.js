@@ -78,10 +78,10 @@ export function remember(name, value) {
 const api = new URL("../api/v1/", import.meta.url);
 
 // Asks the API; the error of an answer that is none has its status.
-export async function ask(name, asked = {}, { signal } = {}) {
+export async function ask(name, asked = {}, { signal, method = "GET" } = {}) {
   const url = new URL(name, api);
   for (const [key, value] of Object.entries(asked)) if (value !== "" && value !== undefined) url.searchParams.set(key, value);
-  const response = await fetch(url, { credentials: "same-origin", cache: "no-store", signal });
+  const response = await fetch(url, { credentials: "same-origin", cache: "no-store", signal, method });
   if (response.ok) return response;
   const said = await response.json().catch(() => ({}));
   throw Object.assign(new Error(said.detail ?? `${url.pathname} answered ${response.status}`), { status: response.status });
