@@ -84,7 +84,4 @@ def _nothing(run: Run) -> str:
 
 
 def _seen(run: Run) -> str:
-    parts = [count(len(run.workers), "worker") + " seen", count(run.measured_ticks, "sample")]
-    if run.columns:
-        parts.append(f"{duration(run.width_s)} per column")
-    return " · ".join(parts)
+    return f"{count(len(run.workers), 'worker')} seen · {count(run.measured_ticks, 'sample')}"
